@@ -1,0 +1,410 @@
+"""AWS as the stores see it: clients with bounded time, whose errors are ours.
+
+Every error is raised outside the ``except`` block that caught botocore's, so that neither
+``__context__`` nor a traceback's frames carry a request body or a reply to a debug page.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._version import __version__
+from .exceptions import (
+    AccessDenied,
+    DecryptionError,
+    SecretsError,
+    StoreNotReady,
+    StoreUnavailable,
+)
+from .types import SecretBytes, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    #: Error code -> what makes an error of the reply that carried it.
+    Refusals = Mapping[str, Callable[[Mapping[str, Any]], SecretsError]]
+
+T = TypeVar("T")
+
+#: Requests under way at once, and sockets kept for them.
+POOL_SIZE = 16
+
+SERVICE_NAMES = {
+    "dynamodb": "DynamoDB",
+    "kms": "KMS",
+    "secretsmanager": "Secrets Manager",
+}
+
+_BAD_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedException"}
+_THROTTLED = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+
+_FAULTS = {
+    "DependencyTimeoutException",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "KMSInternalException",
+    "KeyUnavailableException",
+    "ServiceUnavailable",
+}
+
+_CREDENTIALS_HINT = (
+    "give the process a role (ECS task role, instance profile), or set AWS_PROFILE, or set "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long AWS may take, in seconds.
+
+    Attributes:
+        overall: for one whole operation of a store, retries included.
+        connect: for one connection.
+        read: for one pause while reading a reply.
+    """
+
+    overall: float = 10.0
+    connect: float = 2.0
+    read: float = 5.0
+
+    @classmethod
+    def from_options(
+        cls, timeout: float | str, connect_timeout: float | str, read_timeout: float | str
+    ) -> Timeouts:
+        """Read the three OPTIONS, which a URL gives as text.
+
+        Raises:
+            SecretsError: one of them is no positive number.
+        """
+        options = {
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+        }
+        return cls(*(_seconds(name, value) for name, value in options.items()))
+
+
+def _seconds(name: str, value: float | str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SecretsError(
+            f"{name} {value!r} is not a number of seconds", hint="give a number above 0"
+        )
+    return seconds
+
+
+class Deadline:
+    """A moment on the monotonic clock by which an operation has to be over."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self._end - time.monotonic())
+
+
+@dataclass
+class Service:
+    """One AWS service: a boto3 client whose replies hide their secrets and whose errors are ours.
+
+    Attributes:
+        client: the boto3 client.
+        name: the service's name for people.
+    """
+
+    client: Any
+    name: str
+    # Operations that were sent and not yet answered, for the message of a missed deadline.
+    waiting_for: set[str] = field(default_factory=set)
+
+    @property
+    def place(self) -> str:
+        """The service with its endpoint, as errors name it."""
+        return f"{self.name} at {self.client.meta.endpoint_url}"
+
+    def call(
+        self, operation: str, refusals: Refusals | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        """Send one request.
+
+        Args:
+            operation: AWS's name of it, such as ``GetItem``.
+            refusals: for an error code of this operation, what makes our error of AWS's reply.
+            parameters: the request.
+
+        Returns:
+            The reply; plaintexts in it are `SecretStr` and `SecretBytes`.
+
+        Raises:
+            SecretsError: one of the family, from ``refusals`` or by the kind of failure.
+        """
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        self.waiting_for.add(operation)
+        try:
+            reply: dict[str, Any] = getattr(self.client, xform_name(operation))(**parameters)
+            return _masked(reply)
+        except ClientError as exc:
+            code = exc.response.get("Error", {}).get("Code", "unknown")
+            refused = (refusals or {}).get(code)
+            error = (
+                refused(exc.response) if refused else self.refused(operation, code, exc.response)
+            )
+        except BotoCoreError as exc:
+            error = self._failed(operation, exc)
+        finally:
+            self.waiting_for.discard(operation)
+        raise error
+
+    def refused(
+        self,
+        operation: str,
+        code: str,
+        reply: Mapping[str, Any] | None = None,
+        *,
+        subject: str = "",
+    ) -> SecretsError:
+        """The error for an error code that has no special meaning for the operation.
+
+        Args:
+            operation: AWS's name of it.
+            code: AWS's error code.
+            reply: the whole reply, where there is one.
+            subject: the one secret of several that the code is about.
+        """
+        where = f"{operation}{' of ' if subject else ''}{subject} was refused by {self.place}"
+        where = f"{where} ({code})"
+        reply = reply or {}
+        if code in _BAD_CREDENTIALS:
+            return AccessDenied(
+                f"{where}: the credentials are not valid",
+                hint="they may have expired, or belong to another account or partition; "
+                "`aws sts get-caller-identity` shows whose they are",
+            )
+        if code in _DENIED:
+            return AccessDenied(
+                f"{where}: {reply.get('Error', {}).get('Message', 'no reason given')}",
+                hint=f"allow {self.name.replace(' ', '').lower()}:{operation} to this role or user",
+            )
+        if code in _THROTTLED:
+            return StoreUnavailable(
+                f"{where}: too many requests", hint="try again, or ask AWS for a higher quota"
+            )
+        if code == "DecryptionFailure":
+            return DecryptionError(
+                f"{where}: KMS would not decrypt it",
+                hint="allow kms:Decrypt on its key, and check that the key is enabled",
+                names=[subject] if subject else (),
+            )
+        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if code in _FAULTS or status >= 500:
+            return StoreUnavailable(f"{where}: a fault at the service", hint="try again")
+        # AWS's own text is left out: for some codes it repeats the parameters, values included.
+        return SecretsError(where, hint=f"look up {code} in the API reference of {self.name}")
+
+    def _failed(self, operation: str, exc: Exception) -> SecretsError:
+        kind = type(exc).__name__
+        if kind in {"NoCredentialsError", "PartialCredentialsError"}:
+            return AccessDenied(
+                f"no AWS credentials for {operation} of {self.name}", hint=_CREDENTIALS_HINT
+            )
+        if "Credential" in kind or "Token" in kind or "SSO" in kind:
+            return AccessDenied(
+                f"the AWS credentials for {operation} of {self.name} could not be fetched ({kind})",
+                hint=_CREDENTIALS_HINT,
+            )
+        if kind == "ParamValidationError":
+            return SecretsError(
+                f"{operation} of {self.name} was not sent: a parameter is not valid",
+                hint="check the names and OPTIONS",
+            )
+        return StoreUnavailable(
+            f"{operation} got no answer from {self.place} ({kind})",
+            hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
+        )
+
+
+def open_services(
+    names: Mapping[str, str | None],
+    *,
+    profile_name: str | None,
+    endpoint_url: str | None,
+    timeouts: Timeouts,
+) -> list[Service]:
+    """Make a client for each service. Nothing is sent yet.
+
+    Args:
+        names: boto3's service names, each with its region (None: boto3's default region).
+        profile_name: a profile of the AWS configuration files, or None.
+        endpoint_url: one endpoint for all services, or None for AWS's (``AWS_ENDPOINT_URL``
+            and ``AWS_ENDPOINT_URL_<SERVICE>`` are then honoured by boto3).
+        timeouts: for each client.
+
+    Returns:
+        The services, in the order of ``names``.
+
+    Raises:
+        StoreNotReady: no region is known, or the profile does not exist.
+        SecretsError: the endpoint is no URL.
+    """
+    boto3: Any = import_module("boto3")  # Any: its stubs do not know a service by a variable
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    config = Config(
+        connect_timeout=timeouts.connect,
+        read_timeout=timeouts.read,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        max_pool_connections=POOL_SIZE,
+        user_agent_extra=f"django-kms-secrets/{__version__}",
+    )
+    try:
+        session = boto3.session.Session(profile_name=profile_name)
+        return [
+            Service(
+                session.client(name, region_name=region, endpoint_url=endpoint_url, config=config),
+                SERVICE_NAMES[name],
+            )
+            for name, region in names.items()
+        ]
+    except BotoCoreError as exc:
+        error = _not_opened(type(exc).__name__, profile_name)
+    except ValueError:
+        error = SecretsError(
+            f"endpoint_url {endpoint_url!r} is not a URL",
+            hint="write it as http://host:port, or leave it out",
+        )
+    raise error
+
+
+def _not_opened(kind: str, profile_name: str | None) -> SecretsError:
+    if kind == "NoRegionError":
+        return StoreNotReady(
+            "no AWS region is known",
+            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
+        )
+    if kind == "ProfileNotFound":
+        return StoreNotReady(
+            f"there is no AWS profile {profile_name!r}",
+            hint="check profile_name and AWS_PROFILE against the AWS configuration files",
+        )
+    return StoreNotReady(
+        f"the AWS configuration cannot be used ({kind})",
+        hint="check ~/.aws/config and the AWS_* variables",
+    )
+
+
+def run_all(
+    tasks: Sequence[Callable[[], T]], *, deadline: Deadline, services: Sequence[Service]
+) -> list[T]:
+    """Run tasks in at most `POOL_SIZE` threads, and be back by the deadline whatever they do.
+
+    botocore bounds the connect and each read, but not the whole: names that do not resolve, hosts
+    with many addresses and replies that trickle can take minutes. So the caller waits, in this
+    thread, only as long as the deadline says; a thread that is stuck then is left to its own
+    time-outs (it is a daemon, and holds no lock).
+
+    Args:
+        tasks: what to run. The first exception ends the whole.
+        deadline: when to give up.
+        services: whom the tasks ask, for the message.
+
+    Returns:
+        The results, in the order of ``tasks``.
+
+    Raises:
+        StoreUnavailable: the deadline passed.
+        Exception: what a task raised.
+    """
+    todo = deque(enumerate(tasks))
+    finished: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        while todo:
+            try:
+                index, task = todo.popleft()
+            except IndexError:
+                return
+            try:
+                finished.put((index, task(), None))
+            except BaseException as exc:
+                finished.put((index, None, exc))
+
+    threads = [
+        threading.Thread(target=work, name="kms-secrets", daemon=True)
+        for _ in range(min(POOL_SIZE, len(tasks)))
+    ]
+    for thread in threads:
+        thread.start()
+    results: dict[int, T] = {}
+    late = False
+    while len(results) < len(tasks) and not late:
+        try:
+            index, result, error = finished.get(timeout=deadline.remaining())
+        except queue.Empty:
+            late = True
+        else:
+            if error is not None:
+                todo.clear()
+                raise error
+            results[index] = result
+    if late:
+        todo.clear()
+        raise _deadline_passed(deadline, services)
+    for thread in threads:
+        thread.join()
+    return [results[index] for index in range(len(tasks))]
+
+
+def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUnavailable:
+    waiting = [s for s in services if s.waiting_for] or services
+    places = ", ".join(
+        f"{' and '.join(sorted(s.waiting_for)) or 'requests'} at {s.place}" for s in waiting
+    )
+    return StoreUnavailable(
+        f"no answer within {deadline.seconds:g} s: {places}",
+        hint="check region_name and endpoint_url, the network, and the VPC endpoint if any; "
+        'OPTIONS["timeout"] is the limit in seconds',
+    )
+
+
+def _masked(reply: dict[str, Any]) -> dict[str, Any]:
+    """Wrap the plaintexts of a reply, where they first appear."""
+    if "Plaintext" in reply:
+        reply["Plaintext"] = SecretBytes(reply["Plaintext"])
+    for entry in (reply, *reply.get("SecretValues", ())):
+        if "SecretString" in entry:
+            entry["SecretString"] = SecretStr(entry["SecretString"])
+    return reply

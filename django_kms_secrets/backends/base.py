@@ -1,0 +1,259 @@
+"""What every store is: the interface, and the checks all of them share."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, ClassVar
+
+from ..exceptions import SecretNotFound, SecretsError, VersionConflict
+from ..types import CURRENT, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from django.core.checks import CheckMessage
+    from typing_extensions import Self
+
+    from ..types import Secret, SecretVersion
+
+#: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
+ABSENT = ""
+
+
+class BaseStore(abc.ABC):
+    """Where secrets live: one table, one document, one name prefix or one file.
+
+    A subclass takes its OPTIONS as keyword-only arguments of ``__init__``; their names are the
+    only spelling an option has, and its ``__init__`` touches nothing but them. Between ``open``
+    and ``close`` (or inside ``with store:``) the other methods may be called, from any thread.
+    """
+
+    #: What a URL of this store begins with.
+    scheme: ClassVar[str] = ""
+
+    @classmethod
+    def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the OPTIONS of a URL ``scheme://location?query``.
+
+        Args:
+            location: what stands between ``://`` and ``?``, unquoted.
+            query: the query's keys; ``context.env=x`` has become ``{"context": {"env": "x"}}``.
+        """
+        if location:
+            raise SecretsError(
+                f"a {cls.scheme}:// URL has no location",
+                hint=f"write it as {cls.scheme}://?option=value",
+            )
+        return dict(query)
+
+    @property
+    @abc.abstractmethod
+    def place(self) -> str:
+        """The store as errors and tables name it."""
+
+    def open(self) -> None:  # noqa: B027
+        """Make what talks to the service; boto3 is imported here, not before."""
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of it: no client, thread or socket survives."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def get(self, name: str, *, version: str = CURRENT) -> Secret:
+        """Read one secret.
+
+        Args:
+            name: the name, without the store's prefix.
+            version: CURRENT, PREVIOUS, PENDING or a version id of this store.
+
+        Raises:
+            SecretNotFound: there is no such name or version.
+        """
+
+    @abc.abstractmethod
+    def list_secrets(self) -> Sequence[SecretVersion]:
+        """List what is stored, without values: sorted by name, then oldest version first."""
+
+    @abc.abstractmethod
+    def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+        """Write a new version and make it current.
+
+        Args:
+            name: the name, without the store's prefix.
+            value: the value.
+            expected: the version id that must still be current, `ABSENT` if the name must not
+                exist yet, or None for no expectation.
+
+        Returns:
+            The version that is now current.
+
+        Raises:
+            VersionConflict: somebody else wrote first.
+        """
+
+    @abc.abstractmethod
+    def delete(self, name: str) -> None:
+        """Delete a secret with all its versions.
+
+        Raises:
+            SecretNotFound: there is no such name.
+        """
+
+    def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
+        """Read the current versions of many secrets, in as few requests as the service allows.
+
+        Args:
+            names: which ones; None for all.
+
+        Returns:
+            Those found. A name that is not there is left out; anything else that goes wrong is
+            an error: a read is whole or raises.
+        """
+        if names is None:
+            names = {entry.name for entry in self.list_secrets()}
+        found = {}
+        for name in dict.fromkeys(names):
+            try:
+                found[name] = self.get(name)
+            except SecretNotFound:
+                continue
+        return found
+
+    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+        """Write many secrets; all or none where the service can.
+
+        Returns:
+            The versions that are now current, in the order of ``values``.
+        """
+        for name, value in values.items():
+            checked(name, value)
+        return [self.put(name, value) for name, value in values.items()]
+
+    def history(self, name: str) -> Sequence[SecretVersion]:
+        """List the versions of one secret, oldest first, without values.
+
+        Raises:
+            SecretNotFound: there is no such name.
+        """
+        versions = [entry for entry in self.list_secrets() if entry.name == name]
+        if not versions:
+            raise not_found(name, self)
+        return versions
+
+    def setup(self) -> bool:
+        """Create what the store needs, if it is missing.
+
+        Returns:
+            True if something was created, False if all was there.
+        """
+        return False
+
+    def check(self) -> Iterable[CheckMessage]:
+        """Look at the OPTIONS, offline, for what a system check should report."""
+        return ()
+
+
+class NumberedStore(abc.ABC):
+    """A store whose writer may number and comment a version."""
+
+    @abc.abstractmethod
+    def put_version(
+        self, name: str, value: str, *, version: str = "", comment: str = ""
+    ) -> SecretVersion:
+        """Write a version under a number of the writer's choice.
+
+        Args:
+            name: the name, without the store's prefix.
+            value: the value.
+            version: a number greater than the current one; "" for the next.
+            comment: a note, stored unencrypted.
+
+        Raises:
+            VersionConflict: the number is taken, or would not be the newest.
+        """
+
+
+class KeyedStore(abc.ABC):
+    """A store that can make the KMS key it needs."""
+
+    @abc.abstractmethod
+    def setup_key(self) -> bool:
+        """Create the KMS key and its alias, if they are missing.
+
+        Returns:
+            True if the key was created, False if it was there.
+        """
+
+
+def checked(name: str, value: str | None = None) -> None:
+    """Refuse a name or value that no store could give back unchanged.
+
+    Raises:
+        SecretsError: the name is empty or has control characters, or the value is no text.
+    """
+    if not name or not name.isprintable() or name != name.strip():
+        raise SecretsError(
+            f"{name!r} is not a name for a secret",
+            hint="a name is one or more printable characters, with no space at either end",
+        )
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise SecretsError(f"the value of {name} is not text", hint="give a str", names=[name])
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise SecretsError(
+            f"the value of {name} is not valid Unicode text (it has a lone surrogate)",
+            hint="store bytes as base64",
+            names=[name],
+        )
+
+
+def expect(expected: str | None, at: str, name: str, store: BaseStore) -> None:
+    """Refuse a write whose expectation of the current version is not met.
+
+    Args:
+        expected: as given to `BaseStore.put`.
+        at: the version that is current, or `ABSENT`.
+        name: the secret.
+        store: where it is.
+
+    Raises:
+        VersionConflict: they differ.
+    """
+    if expected is not None and expected != at:
+        raise VersionConflict(
+            f"{name} in {store.place} is at version {at or '(none)'}, "
+            f"not at {expected or '(none)'}",
+            hint="somebody else wrote it; read it again and decide",
+            names=[name],
+        )
+
+
+def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretNotFound:
+    """The error for a name, or a version of it, that the store does not have."""
+    if version == CURRENT:
+        return SecretNotFound(
+            f"{name} is not in {store.place}",
+            hint=f"`secrets put {name}` writes it, `secrets keys` lists what is there",
+            names=[name],
+        )
+    return SecretNotFound(
+        f"{name} has no version {version} in {store.place}",
+        hint=f"`secrets history {name}` lists its versions",
+        names=[name],
+    )
+
+
+def secret_text(data: bytes) -> SecretStr | None:
+    """Decode UTF-8; None where it is not. (The codec's own error would carry the bytes.)"""
+    try:
+        return SecretStr(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,252 @@
+"""The DynamoDB table of a CredStash store: its items, without DynamoDB's ways of saying it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ...exceptions import SecretsError, StoreNotReady, StoreUnavailable, VersionConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ...aws import Refusals, Service
+
+#: DynamoDB's limits: bytes of one item, items and bytes of one transaction.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+ITEM_BYTES = 400 * 1024
+TRANSACTION_ITEMS = 100
+TRANSACTION_BYTES = 4 * 1024 * 1024
+
+#: What a read of values needs, and what a listing needs.
+RECORD = ("name", "version", "key", "contents", "hmac", "digest")
+LISTING = ("name", "version", "comment")
+
+#: A row: attribute name -> text, or bytes for ``hmac``.
+Item = dict[str, Any]
+
+
+class _PutRequest(TypedDict):
+    TableName: str
+    Item: dict[str, dict[str, Any]]
+    ConditionExpression: str
+    ExpressionAttributeNames: dict[str, str]
+
+
+class Table:
+    """One table, or the part of it whose names begin with a prefix.
+
+    Args:
+        dynamodb: the service.
+        table: the table's name.
+        prefix: added to every name that goes in, taken off every name that comes out.
+        place: the store, as errors name it.
+    """
+
+    def __init__(self, dynamodb: Service, table: str, prefix: str, place: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._prefix = prefix
+        self._place = place
+
+    def versions(self, name: str, attributes: Sequence[str]) -> list[Item]:
+        """All versions of one name, oldest first."""
+        return list(self._query(name, attributes))
+
+    def newest(self, name: str, attributes: Sequence[str], count: int = 1) -> list[Item]:
+        """The newest versions of one name, newest first: those whose text sorts last."""
+        return list(self._query(name, attributes, ScanIndexForward=False, Limit=count))
+
+    def version(self, name: str, version: str) -> Item | None:
+        """One version of one name, under exactly this spelling."""
+        reply = self._call("GetItem", Key=self._key(name, version), ConsistentRead=True)
+        return self._item(reply["Item"]) if "Item" in reply else None
+
+    def scan(self, attributes: Sequence[str]) -> Iterator[Item]:
+        """Every version of every name."""
+        parameters = {}
+        if self._prefix:
+            parameters = {
+                "FilterExpression": "begins_with(#name, :prefix)",
+                "ExpressionAttributeValues": {":prefix": {"S": self._prefix}},
+            }
+        return self._pages("Scan", attributes, parameters)
+
+    def put(self, item: Item) -> None:
+        """Write a version that does not exist yet.
+
+        Raises:
+            VersionConflict: it exists.
+        """
+        self._call(
+            "PutItem",
+            {"ConditionalCheckFailedException": lambda _: self._raced([item["name"]])},
+            **self._put_request(item),
+        )
+
+    def put_all(self, items: Sequence[Item]) -> None:
+        """Write versions that do not exist yet, all or none; what one transaction takes.
+
+        Raises:
+            VersionConflict: one exists, or is being written.
+        """
+        names = [item["name"] for item in items]
+        self._call(
+            "TransactWriteItems",
+            {"TransactionCanceledException": lambda reply: self._cancelled(names, reply)},
+            TransactItems=[{"Put": self._put_request(item)} for item in items],
+        )
+
+    def delete(self, name: str, version: str) -> None:
+        """Delete one version."""
+        self._call("DeleteItem", TableName=self._table, Key=self._key(name, version))
+
+    def create(self) -> bool:
+        """Create the table, billed on demand, and wait until it is active.
+
+        Returns:
+            True if this call created it.
+        """
+        if self._status() == "ACTIVE":
+            return False
+        try:
+            self._call(
+                "CreateTable",
+                {"ResourceInUseException": lambda _: _BeingCreated("somebody else was faster")},
+                KeySchema=[
+                    {"AttributeName": "name", "KeyType": "HASH"},
+                    {"AttributeName": "version", "KeyType": "RANGE"},
+                ],
+                AttributeDefinitions=[
+                    {"AttributeName": "name", "AttributeType": "S"},
+                    {"AttributeName": "version", "AttributeType": "S"},
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+            created = True
+        except _BeingCreated:
+            created = False
+        while self._status() != "ACTIVE":  # bounded by the deadline of the store's operation
+            time.sleep(0.5)
+        return created
+
+    def _status(self) -> str:
+        try:
+            reply = self._call("DescribeTable")
+        except StoreNotReady:
+            return ""
+        return str(reply["Table"]["TableStatus"])
+
+    def _query(self, name: str, attributes: Sequence[str], **parameters: Any) -> Iterator[Item]:
+        return self._pages(
+            "Query",
+            attributes,
+            {
+                "KeyConditionExpression": "#name = :name",
+                "ExpressionAttributeValues": {":name": {"S": self._prefix + name}},
+                **parameters,
+            },
+        )
+
+    def _pages(
+        self, operation: str, attributes: Sequence[str], parameters: Mapping[str, Any]
+    ) -> Iterator[Item]:
+        # Most of the attributes are reserved words of DynamoDB, hence the placeholders.
+        request = {
+            "ConsistentRead": True,
+            "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
+            "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+            **parameters,
+        }
+        while True:
+            reply = self._call(operation, **request)
+            yield from map(self._item, reply["Items"])
+            # With a Limit the first page is all that was asked for.
+            if "Limit" in request or not reply.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+
+    def _call(
+        self, operation: str, refusals: Refusals | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        if operation != "TransactWriteItems":
+            parameters["TableName"] = self._table
+        no_table = {
+            "ResourceNotFoundException": lambda _: StoreNotReady(
+                f"there is no {self._place}",
+                hint="`secrets setup` creates it; or check table and region_name",
+            )
+        }
+        return self._dynamodb.call(operation, {**no_table, **(refusals or {})}, **parameters)
+
+    def _key(self, name: str, version: str) -> dict[str, dict[str, str]]:
+        return {"name": {"S": self._prefix + name}, "version": {"S": version}}
+
+    def _item(self, typed: Mapping[str, Mapping[str, Any]]) -> Item:
+        item = {name: next(iter(value.values())) for name, value in typed.items()}
+        item["name"] = item["name"].removeprefix(self._prefix)
+        return item
+
+    def _put_request(self, item: Item) -> _PutRequest:
+        typed = {
+            name: {"B" if isinstance(value, bytes) else "S": value} for name, value in item.items()
+        }
+        # Versions are immutable: the pair of name and version must not exist.
+        return {
+            "TableName": self._table,
+            "Item": {**typed, "name": {"S": self._prefix + item["name"]}},
+            "ConditionExpression": "attribute_not_exists(#name)",
+            "ExpressionAttributeNames": {"#name": "name"},
+        }
+
+    def _raced(self, names: Sequence[str]) -> SecretsError:
+        return VersionConflict(
+            f"somebody else wrote to {self._place} at the same time: {', '.join(names)}; "
+            "nothing was stored",
+            hint="look at `secrets history`, then try again",
+            names=names,
+        )
+
+    def _cancelled(self, names: Sequence[str], reply: Mapping[str, Any]) -> SecretsError:
+        # One reason for each item, in their order; "None" for those that were not at fault.
+        reasons = [reason.get("Code", "None") for reason in reply.get("CancellationReasons", ())]
+        clashes = [
+            name
+            for name, reason in zip(names, reasons, strict=False)
+            if reason in {"ConditionalCheckFailed", "TransactionConflict"}
+        ]
+        if clashes:
+            return self._raced(clashes)
+        causes = ", ".join(sorted({reason for reason in reasons if reason != "None"}))
+        return StoreUnavailable(
+            f"TransactWriteItems was cancelled by {self._dynamodb.place} "
+            f"({causes or 'no reason given'}); nothing was stored",
+            hint="try again",
+        )
+
+
+class _BeingCreated(SecretsError):
+    """The table exists since a moment ago."""
+
+
+def size_of(item: Item) -> int:
+    """What an item weighs against DynamoDB's limits (bytes)."""
+    return sum(
+        len(name) + len(value if isinstance(value, bytes) else value.encode("utf-8"))
+        for name, value in item.items()
+    )
+
+
+def transactions(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Cut items into runs that one transaction takes each."""
+    run: list[Item] = []
+    weight = 0
+    for item in items:
+        size = size_of(item)
+        if run and (len(run) == TRANSACTION_ITEMS or weight + size > TRANSACTION_BYTES):
+            yield run
+            run, weight = [], 0
+        run.append(item)
+        weight += size
+    if run:
+        yield run

@@ -1,0 +1,122 @@
+"""Secrets in a file, for development: dotenv, JSON or YAML by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import formats
+from ..exceptions import SecretsError, StoreNotReady
+from ..files import locked, read_text, write_private
+from ..formats import dotenv
+from ..types import CURRENT, Secret, SecretStr, SecretVersion
+from .base import ABSENT, BaseStore, checked, expect, not_found
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+#: The only version of every secret in a file.
+VERSION = "1"
+
+
+class FileStore(BaseStore):
+    """One file of names and values, mode 0600, written atomically. It keeps no old versions.
+
+    Options:
+        path (str or Path): the file; ``.env`` (or ``.env.*``), ``.json``, ``.yaml`` or ``.yml``.
+
+    A dotenv file keeps its comments and its order when a value changes; YAML loses comments.
+    """
+
+    scheme = "file"
+
+    def __init__(self, *, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._format = formats.format_of(str(path))
+
+    @classmethod
+    def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """``file:///absolute/path.env``, or ``file://relative/path.env``."""
+        return {"path": location, **query}
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return f"file {self.path}"
+
+    def get(self, name: str, *, version: str = CURRENT) -> Secret:
+        """Read the file."""
+        values = self._read()
+        if name not in values or version not in (CURRENT, VERSION):
+            raise not_found(name, self, version=version)
+        return Secret(name, SecretStr(values[name]), VERSION)
+
+    def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
+        """Read the file once."""
+        values = self._read()
+        wanted = values if names is None else [name for name in names if name in values]
+        return {name: Secret(name, SecretStr(values[name]), VERSION) for name in wanted}
+
+    def list_secrets(self) -> Sequence[SecretVersion]:
+        """The names in the file."""
+        return [SecretVersion(name, VERSION, (CURRENT,)) for name in sorted(self._read())]
+
+    def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+        """Change or add one value."""
+        checked(name, value)
+        with locked(self.path.parent):
+            values = self._read()
+            at = VERSION if name in values else ABSENT
+            expect(expected, at, name, self)
+            self._write({name: value})
+        return SecretVersion(name, VERSION, (CURRENT,))
+
+    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+        """Change or add many values in one write."""
+        for name, value in values.items():
+            checked(name, value)
+        with locked(self.path.parent):
+            self._write(values)
+        return [SecretVersion(name, VERSION, (CURRENT,)) for name in values]
+
+    def delete(self, name: str) -> None:
+        """Take the name out of the file."""
+        with locked(self.path.parent):
+            if name not in self._read():
+                raise not_found(name, self)
+            self._write({}, removals=[name])
+
+    def setup(self) -> bool:
+        """Create the file, empty, and its directory."""
+        if self.path.exists():
+            return False
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.path, "" if self._format == "dotenv" else "{}\n")
+        return True
+
+    def _text(self) -> str:
+        if not self.path.exists():
+            raise StoreNotReady(
+                f"there is no {self.place}",
+                hint="`secrets setup` creates it; or check path",
+            )
+        return read_text(self.path)
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return formats.parse(self._text(), self._format)
+        except StoreNotReady:
+            raise
+        except SecretsError as exc:
+            error = SecretsError(f"{self.place}: {exc.message}", hint=exc.hint, names=exc.names)
+        raise error
+
+    def _write(self, changes: Mapping[str, str], removals: Collection[str] = ()) -> None:
+        if self._format == "dotenv":
+            text = dotenv.edit(self._text(), changes, removals)
+        else:
+            values = {**self._read(), **changes}
+            kept = {name: value for name, value in values.items() if name not in removals}
+            text = formats.dump(kept, self._format)
+        write_private(self.path, text)

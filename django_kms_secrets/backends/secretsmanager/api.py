@@ -1,0 +1,251 @@
+"""Secrets Manager's operations, with errors that say what they mean for whole secrets."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
+from ...types import CURRENT, PENDING, PREVIOUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from ...aws import Service
+
+#: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
+BATCH_IDS = 20
+#: Bytes of one value.
+#: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+VALUE_BYTES = 65_536
+
+_LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"}
+_STAGES = {label: stage for stage, label in _LABELS.items()}
+
+
+class WaitsForDeletion(SecretsError):
+    """The secret was deleted and is in its recovery window: its name is taken."""
+
+
+class Api:
+    """The operations of one region, on secrets by their full name or ARN.
+
+    Args:
+        service: the service.
+        place: the store, as errors name it.
+        run: runs tasks side by side within the deadline of the store's operation.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        place: str,
+        run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+    ) -> None:
+        self._service = service
+        self._run = run
+        self.place = place
+
+    def value(self, secret_id: str, version: str = CURRENT) -> dict[str, Any]:
+        """GetSecretValue of a stage or a version id.
+
+        Raises:
+            SecretNotFound: no such secret or version, or it waits for its deletion.
+        """
+        selector = (
+            {"VersionStage": _LABELS[version]} if version in _LABELS else {"VersionId": version}
+        )
+        return self._text(self._call("GetSecretValue", secret_id, **selector))
+
+    def values(self, secret_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """BatchGetSecretValue, 20 ids a request, side by side. Missing ones are left out."""
+        batches = [
+            partial(self._batch, secret_ids[start : start + BATCH_IDS])
+            for start in range(0, len(secret_ids), BATCH_IDS)
+        ]
+        return [entry for batch in self._run(batches) for entry in batch]
+
+    def entries(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """ListSecrets, 100 a request: the secrets whose names begin with the prefix."""
+        request: dict[str, Any] = {"MaxResults": 100}
+        if prefix:
+            request["Filters"] = [{"Key": "name", "Values": [prefix]}]
+        while True:
+            reply = self._service.call("ListSecrets", **request)
+            for entry in reply["SecretList"]:
+                # What is pruned later depends on this, so the filter is not taken on trust.
+                if entry["Name"].startswith(prefix) and "DeletedDate" not in entry:
+                    yield entry
+            if not reply.get("NextToken"):
+                return
+            request["NextToken"] = reply["NextToken"]
+
+    def versions(self, secret_id: str) -> list[dict[str, Any]]:
+        """ListSecretVersionIds: versions with a label, and recent ones without; oldest first."""
+        self.describe(secret_id)
+        versions: list[dict[str, Any]] = []
+        request: dict[str, Any] = {"IncludeDeprecated": True}
+        while True:
+            reply = self._call("ListSecretVersionIds", secret_id, **request)
+            versions += reply["Versions"]
+            if not reply.get("NextToken"):
+                return sorted(
+                    versions,
+                    key=lambda entry: (entry["CreatedDate"], rank(entry.get("VersionStages", ()))),
+                )
+            request["NextToken"] = reply["NextToken"]
+
+    def describe(self, secret_id: str) -> dict[str, Any]:
+        """DescribeSecret.
+
+        Raises:
+            SecretNotFound: there is no such secret.
+        """
+        return self._call("DescribeSecret", secret_id)
+
+    def create(self, secret_id: str, value: str, key_id: str | None) -> str:
+        """CreateSecret; gives the version id.
+
+        Raises:
+            VersionConflict: it exists.
+            WaitsForDeletion: it existed, and its name is not free yet.
+        """
+        self._check_size(secret_id, value)
+        reply = self._service.call(
+            "CreateSecret",
+            {
+                "ResourceExistsException": lambda _: VersionConflict(
+                    f"{secret_id} exists already in {self.place}",
+                    hint="somebody else created it; read it and decide",
+                    names=[secret_id],
+                ),
+                "InvalidRequestException": lambda _: WaitsForDeletion(
+                    f"{secret_id} was deleted and can still be restored",
+                    hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
+                    names=[secret_id],
+                ),
+            },
+            Name=secret_id,
+            SecretString=value,
+            **({"KmsKeyId": key_id} if key_id else {}),
+        )
+        return str(reply["VersionId"])
+
+    def put(self, secret_id: str, value: str) -> str:
+        """PutSecretValue, which makes the value current; gives the version id."""
+        self._check_size(secret_id, value)
+        return str(self._call("PutSecretValue", secret_id, SecretString=value)["VersionId"])
+
+    def swap(self, secret_id: str, value: str, expected: str) -> str:
+        """Make a value current only if the expected version still is; gives the new version id.
+
+        PutSecretValue alone would overwrite what another writer put a moment before. So the value
+        is written beside the current one, and UpdateSecretVersionStage with RemoveFromVersionId,
+        the service's compare-and-set, moves AWSCURRENT. The new version waits under a label of
+        its own, because a stray AWSPENDING would block RotateSecret.
+
+        Raises:
+            VersionConflict: another version is current.
+        """
+        self._check_size(secret_id, value)
+        token = str(uuid.uuid4())
+        label = f"django-kms-secrets-{token}"
+        self._call(
+            "PutSecretValue",
+            secret_id,
+            SecretString=value,
+            ClientRequestToken=token,
+            VersionStages=[label],
+        )
+        try:
+            self._service.call(
+                "UpdateSecretVersionStage",
+                {"InvalidParameterException": lambda _: self._conflict(secret_id)},
+                SecretId=secret_id,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=token,
+                RemoveFromVersionId=expected,
+            )
+        finally:
+            # Without a label a version is deprecated, and the service removes it in time.
+            self._call(
+                "UpdateSecretVersionStage",
+                secret_id,
+                VersionStage=label,
+                RemoveFromVersionId=token,
+            )
+        return token
+
+    def delete(self, secret_id: str, days: int) -> None:
+        """DeleteSecret; it can be restored for that many days."""
+        self._call("DeleteSecret", secret_id, RecoveryWindowInDays=days)
+
+    def restore(self, secret_id: str) -> None:
+        """RestoreSecret."""
+        self._call("RestoreSecret", secret_id)
+
+    def _batch(self, secret_ids: Sequence[str]) -> list[dict[str, Any]]:
+        reply = self._service.call("BatchGetSecretValue", SecretIdList=list(secret_ids))
+        # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
+        # deletion, is not there; anything else must not look as if it were not there.
+        for failure in reply.get("Errors", ()):
+            if failure["ErrorCode"] not in {"ResourceNotFoundException", "InvalidRequestException"}:
+                raise self._service.refused(
+                    "BatchGetSecretValue", failure["ErrorCode"], subject=failure["SecretId"]
+                )
+        return [self._text(entry) for entry in reply["SecretValues"]]
+
+    def _text(self, entry: dict[str, Any]) -> dict[str, Any]:
+        if "SecretString" not in entry:
+            raise SecretIntegrityError(
+                f"{entry['Name']} in {self.place} is binary, not text",
+                hint="store it as base64 text, and decode it where it is used",
+                names=[entry["Name"]],
+            )
+        return entry
+
+    def _call(self, operation: str, secret_id: str, **parameters: Any) -> dict[str, Any]:
+        def missing(_: object) -> SecretsError:
+            return SecretNotFound(f"{secret_id} is not in {self.place}", names=[secret_id])
+
+        # InvalidRequestException is what a secret in its recovery window answers.
+        return self._service.call(
+            operation,
+            {"ResourceNotFoundException": missing, "InvalidRequestException": missing},
+            SecretId=secret_id,
+            **parameters,
+        )
+
+    def _conflict(self, secret_id: str) -> SecretsError:
+        return VersionConflict(
+            f"somebody else wrote to {secret_id} in {self.place} at the same time; "
+            "nothing was stored",
+            hint="read it again and decide",
+            names=[secret_id],
+        )
+
+    def _check_size(self, secret_id: str, value: str) -> None:
+        if (size := len(value.encode("utf-8"))) > VALUE_BYTES:
+            raise SecretsError(
+                f"{secret_id} is {size:,} bytes; Secrets Manager takes {VALUE_BYTES:,}",
+                hint="keep large values elsewhere (S3) and only their key here",
+                names=[secret_id],
+            )
+
+
+def stages(labels: Collection[str]) -> tuple[str, ...]:
+    """Our names of a version's labels; labels of others are left out."""
+    return tuple(stage for label, stage in _STAGES.items() if label in labels)
+
+
+def rank(labels: Collection[str]) -> int:
+    """Where a version stands among others by its labels: previous before current before pending."""
+    order = ("AWSPREVIOUS", "AWSCURRENT", "AWSPENDING")
+    return max((order.index(label) for label in labels if label in order), default=-1)
+
+
+def version_of(entry: Mapping[str, Any]) -> str:
+    """The current version's id in an entry of ListSecrets or a reply of DescribeSecret."""
+    versions = entry.get("SecretVersionsToStages") or entry.get("VersionIdsToStages") or {}
+    return next((version for version, labels in versions.items() if "AWSCURRENT" in labels), "")

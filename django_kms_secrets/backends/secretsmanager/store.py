@@ -1,0 +1,175 @@
+"""The Secrets Manager store: its options, its client, and one of two ways to keep names in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...exceptions import SecretNotFound, SecretsError
+from ...types import CURRENT, Secret, SecretVersion
+from ..base import BaseStore, checked, expect, not_found
+from .api import Api
+from .document import Document
+from .names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+T = TypeVar("T")
+
+
+class SecretsManagerStore(BaseStore):
+    """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
+
+    Options (``secret_id`` or ``prefix``, not both):
+        secret_id (str): the name or ARN of a secret whose value is a JSON object; its keys are
+            the names, and all of them are written and versioned together.
+        prefix (str): one secret per name, all names beginning with this; may be "".
+        key_id (str): the KMS key for new secrets; the account's ``aws/secretsmanager``.
+        region_name (str): boto3's default region.
+        profile_name (str): a profile of the AWS configuration files.
+        endpoint_url (str): another endpoint.
+        recovery_days (int): days in which a deleted secret can be restored, 7 to 30; 30.
+        timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
+
+    A binary secret (SecretBinary) is an error that says so.
+    """
+
+    scheme = "secretsmanager"
+
+    def __init__(
+        self,
+        *,
+        secret_id: str = "",
+        prefix: str | None = None,
+        key_id: str | None = None,
+        region_name: str | None = None,
+        profile_name: str | None = None,
+        endpoint_url: str | None = None,
+        recovery_days: int | str = 30,
+        timeout: float | str = Timeouts.overall,
+        connect_timeout: float | str = Timeouts.connect,
+        read_timeout: float | str = Timeouts.read,
+    ) -> None:
+        if bool(secret_id) == (prefix is not None):
+            raise SecretsError(
+                "SecretsManagerStore takes secret_id or prefix, one of them",
+                hint="secret_id for one JSON document, prefix for one secret per name",
+            )
+        self.secret_id = secret_id
+        self.prefix = prefix or ""
+        self.key_id = key_id
+        self.region_name = region_name
+        self.profile_name = profile_name
+        self.endpoint_url = endpoint_url
+        self.recovery_days = _checked_days(recovery_days)
+        self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self._services: list[Service] = []
+
+    @classmethod
+    def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        """``secretsmanager:///SECRET_ID?option=value`` or ``secretsmanager://?prefix=PREFIX``."""
+        secret_id = location.removeprefix("/")
+        return {"secret_id": secret_id, **query} if secret_id else dict(query)
+
+    @property
+    def place(self) -> str:
+        """The document or the prefix, with its region."""
+        region = self.region_name
+        if self._services:
+            region = self._services[0].client.meta.region_name
+        what = f"secret {self.secret_id}" if self.secret_id else f"secrets under {self.prefix!r}"
+        return f"Secrets Manager {what} in {region or 'the default region'}"
+
+    def open(self) -> None:
+        """Make the client."""
+        self._services = open_services(
+            {"secretsmanager": self.region_name},
+            profile_name=self.profile_name,
+            endpoint_url=self.endpoint_url,
+            timeouts=self.timeouts,
+        )
+
+    def close(self) -> None:
+        """Close its sockets and forget it."""
+        services, self._services = self._services, []
+        for service in services:
+            service.client.close()
+
+    def get(self, name: str, *, version: str = CURRENT) -> Secret:
+        """One GetSecretValue."""
+        return self._do(lambda names: names.get(name, version), name, version)
+
+    def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
+        """A document: one request. By name: one BatchGetSecretValue for every 20 names.
+
+        All names under a prefix are listed first, by ListSecrets, 100 a request.
+        """
+        wanted = None if names is None else list(dict.fromkeys(names))
+        found = self._do(lambda names: names.get_many(wanted))
+        return {secret.name: secret for secret in found}
+
+    def list_secrets(self) -> Sequence[SecretVersion]:
+        """A document: one GetSecretValue. A prefix: ListSecrets."""
+        return self._do(lambda names: names.entries())
+
+    def history(self, name: str) -> Sequence[SecretVersion]:
+        """ListSecretVersionIds. A document has one history for all its names."""
+        return self._do(lambda names: names.history(name), name)
+
+    def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+        """A document: GetSecretValue and a swap. A name: PutSecretValue or CreateSecret."""
+        checked(name, value)
+        return self._do(lambda names: names.put({name: value}, expected), name)[0]
+
+    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+        """A document: one write for all. A prefix: one write for each, until one fails."""
+        for name, value in values.items():
+            checked(name, value)
+        if self.secret_id:
+            return self._do(lambda names: names.put(values, None))
+        return [self.put(name, value) for name, value in values.items()]
+
+    def delete(self, name: str) -> None:
+        """A document loses the name; a secret of its own can be restored for `recovery_days`."""
+        self._do(lambda names: names.delete(name), name)
+
+    def setup(self) -> bool:
+        """Create the document; a prefix needs nothing."""
+        return self._do(lambda names: names.setup())
+
+    def _do(
+        self, task: Callable[[Names | Document], T], name: str = "", version: str = CURRENT
+    ) -> T:
+        """Run a task against the service, within the deadline, and put errors in our names."""
+        services = self._services
+        if not services:
+            raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
+        deadline = Deadline(self.timeouts.overall)
+
+        def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+            return run_all(tasks, deadline=deadline, services=services)
+
+        names = self._names(Api(services[0], self.place, run))
+        try:
+            return run([lambda: task(names)])[0]  # type: ignore[no-any-return]
+        except SecretNotFound:
+            if not name:
+                raise
+        raise not_found(name, self, version=version)
+
+    def _names(self, api: Api) -> Names | Document:
+        if self.secret_id:
+            return Document(
+                api,
+                self.secret_id,
+                self.key_id,
+                lambda expected, at, name: expect(expected, at, name, self),
+            )
+        return Names(api, self.prefix, self.key_id, self.recovery_days)
+
+
+def _checked_days(days: int | str) -> int:
+    if str(days).isdecimal() and 7 <= int(days) <= 30:
+        return int(days)
+    raise SecretsError(f"recovery_days {days!r} is not 7 to 30", hint="leave it out for 30")

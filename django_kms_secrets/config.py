@@ -1,0 +1,167 @@
+"""From what a user writes, a dict or a URL, to a store."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.utils.module_loading import import_string
+
+from .backends.base import BaseStore
+from .exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: The variable that configures a process whose settings say ``load()``.
+URL_VARIABLE = "KMS_SECRETS_URL"
+
+_SCHEMES = {
+    "credstash": "django_kms_secrets.backends.credstash.CredStashStore",
+    "secretsmanager": "django_kms_secrets.backends.secretsmanager.SecretsManagerStore",
+    "file": "django_kms_secrets.backends.file.FileStore",
+    "locmem": "django_kms_secrets.backends.locmem.LocMemStore",
+}
+_KEYS = ("BACKEND", "OPTIONS", "NAMES")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to read, and from where.
+
+    Attributes:
+        store_class: the store's class.
+        options: its OPTIONS.
+        names: what to fetch; None for everything in the store.
+    """
+
+    store_class: type[BaseStore]
+    options: Mapping[str, Any]
+    names: tuple[str, ...] | None = None
+
+    def with_options(self, **options: Any) -> Config:
+        """The same with some OPTIONS replaced."""
+        return replace(self, options={**self.options, **options})
+
+    def make_store(self) -> BaseStore:
+        """Make the store; nothing is opened or sent.
+
+        Raises:
+            SecretsError: an option is unknown, missing or not valid.
+        """
+        name = self.store_class.__name__
+        parameters = inspect.signature(self.store_class).parameters
+        _refuse_unknown(self.options, parameters, f"option of {name}")
+        missing = [
+            option
+            for option, parameter in parameters.items()
+            if parameter.default is parameter.empty and option not in self.options
+        ]
+        if missing:
+            raise SecretsError(
+                f"{name} needs the option {', '.join(missing)}", hint='set it in "OPTIONS"'
+            )
+        return self.store_class(**self.options)
+
+
+def read_config(source: Mapping[str, Any] | str | None) -> Config:
+    """Read a configuration.
+
+    Args:
+        source: a dict with BACKEND, OPTIONS and NAMES, a URL, or None for the URL in the
+            environment variable `URL_VARIABLE`.
+
+    Raises:
+        SecretsError: it is none of these, or a key, a scheme or the backend is unknown.
+    """
+    if source is None:
+        source = os.environ.get(URL_VARIABLE, "")
+        if not source:
+            raise SecretsError(
+                "there is no store to read: no configuration was given",
+                hint=f"give load() a dict or a URL, or set {URL_VARIABLE}",
+            )
+    if isinstance(source, str):
+        return _from_url(source)
+    if isinstance(source, Mapping):
+        return _from_dict(source)
+    raise SecretsError(
+        f"a {type(source).__name__} is no configuration", hint="give a dict or a URL"
+    )
+
+
+def _from_dict(source: Mapping[str, Any]) -> Config:
+    _refuse_unknown(source, _KEYS, "key of the configuration")
+    if "BACKEND" not in source:
+        raise SecretsError(
+            "the configuration has no BACKEND", hint=f'such as "{_SCHEMES["credstash"]}"'
+        )
+    options = source.get("OPTIONS", {})
+    if not isinstance(options, Mapping):
+        raise SecretsError("OPTIONS is not a dict", hint='write "OPTIONS": {"name": "value"}')
+    return Config(_store_class(source["BACKEND"]), dict(options), _names(source.get("NAMES")))
+
+
+def _from_url(url: str) -> Config:
+    # The URL itself is never repeated: somebody may have pasted a DATABASE_URL.
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or "://" not in url:
+        raise SecretsError(
+            f"{parts.scheme or 'this'!r} is not the scheme of a store",
+            hint="a store's URL begins with " + ", ".join(f"{name}://" for name in _SCHEMES),
+        )
+    store_class = _store_class(_SCHEMES[parts.scheme])
+    query = _query(parts.query)
+    names = query.pop("names", None)
+    options = store_class.options_from_url(unquote(parts.netloc + parts.path), query)
+    return Config(store_class, options, _names(names.split(",") if names else None))
+
+
+def _query(text: str) -> dict[str, Any]:
+    query: dict[str, Any] = {}
+    for key, value in parse_qsl(text, keep_blank_values=True):
+        outer, dot, inner = key.partition(".")
+        holder, name = (query.setdefault(outer, {}), inner) if dot else (query, key)
+        if not isinstance(holder, dict) or name in holder:
+            raise SecretsError(f"{key} stands twice in the URL", hint="keep one of them")
+        holder[name] = value
+    return query
+
+
+def _store_class(path: object) -> type[BaseStore]:
+    try:
+        found = import_string(str(path))
+    except ImportError as exc:
+        reason = str(exc)
+    else:
+        if isinstance(found, type) and issubclass(found, BaseStore):
+            return found
+        reason = "it is not a BaseStore"
+    raise SecretsError(
+        f"BACKEND {path!r} cannot be used: {reason}",
+        hint="the stores of this package are " + ", ".join(_SCHEMES.values()),
+    )
+
+
+def _names(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        raise SecretsError("NAMES is not a list of names", hint='write "NAMES": ["SECRET_KEY"]')
+    return tuple(dict.fromkeys(names))
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    known = list(known)
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            raise SecretsError(
+                f"{name!r} is not an {what}" if what[0] in "aeiou" else f"{name!r} is not a {what}",
+                hint=f"{f'did you mean {close[0]}? ' if close else ''}known: {', '.join(known)}",
+            )

@@ -1,0 +1,254 @@
+"""django-environ over secrets: its casts, without its ways of showing or expanding a value."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import ParseResult, urlparse
+
+import environ
+
+from .exceptions import SecretNotFound, SecretsError
+from .offline import EmptyTree, is_offline
+from .types import SecretStr, masked
+
+if TYPE_CHECKING:
+    from .loader import Secrets
+
+Text = str  # inside the class below, ``str`` is a method
+
+_NOTSET = environ.Env.NOTSET
+
+# What may be read in the dicts that db(), cache() and the like make; all else in them is masked.
+_PUBLIC = {
+    "BACKEND",
+    "EMAIL_BACKEND",
+    "EMAIL_HOST",
+    "EMAIL_HOST_USER",
+    "EMAIL_PORT",
+    "ENGINE",
+    "HOST",
+    "INDEX_NAME",
+    "KEY_PREFIX",
+    "NAME",
+    "PORT",
+    "USER",
+}
+
+_DUMMY_CACHE = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+
+
+class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no types
+    """An ``environ.Env`` that looks in the store first and in the process environment second.
+
+    It differs from ``environ.Env`` where secrets need it to: a secret is never expanded (``$…`` is
+    part of the value), what a cast makes of a secret stays masked, and no error carries a value.
+
+    Args:
+        secrets: the secrets to look in.
+        scheme: as of ``environ.Env``: names with a cast, or a cast and a default.
+    """
+
+    def __init__(self, secrets: Secrets, **scheme: Any) -> None:
+        super().__init__(**scheme)
+        self._secrets = secrets
+        self.ENVIRON = _Environment(secrets)
+
+    def get_value(
+        self, var: str, cast: Any = None, default: Any = _NOTSET, parse_default: bool = False
+    ) -> Any:
+        """The value of a name, cast; what `environ.Env` calls every other method with.
+
+        Raises:
+            SecretNotFound: it is nowhere, and there is no default.
+            SecretsError: it cannot be cast.
+        """
+        name = f"{self.prefix}{var}"
+        cast, default = self._declared(name, cast, default)
+        if name in self._secrets:
+            return self._cast_secret(name, cast, default)
+        if name in os.environ or default is not _NOTSET:
+            parse = super().get_value
+            return _guarded(name, lambda: parse(var, cast, default, parse_default), cast)
+        if is_offline():
+            return _empty(cast)
+        return self._raise_missing(name)
+
+    def _declared(self, name: str, cast: Any, default: Any) -> tuple[Any, Any]:
+        """Cast and default, with those that the scheme declares for the name."""
+        declared = self.scheme.get(name)
+        if isinstance(declared, (tuple, list)) and len(declared) == 2:
+            cast = cast or declared[0]
+            default = declared[1] if default is _NOTSET else default
+        else:
+            cast = cast or declared
+        if cast is None and self.smart_cast and default is not None and default is not _NOTSET:
+            cast = type(default)
+        return cast, default
+
+    def _cast_secret(self, name: str, cast: Any, default: Any) -> Any:
+        value = self._secrets[name]
+        if default is None and value == "":
+            return None
+        if cast is None or cast is str:
+            return value
+        return _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
+
+    def _raise_missing(self, name: str) -> Any:
+        try:
+            return self._secrets[name]
+        except SecretNotFound as exc:
+            missing = exc
+        raise SecretNotFound(
+            f"{missing.message}; {name} is not in the process environment either",
+            hint=f"{missing.hint}; if {name} is no secret, set it in the environment",
+            names=missing.names,
+        )
+
+    # The methods below are those of environ.Env that do more than get_value.
+
+    def str(
+        self, var: Text, default: Any = _NOTSET, multiline: bool = False, choices: Any = _NOTSET
+    ) -> Any:
+        """A string; ``multiline`` turns a written backslash n into a line break."""
+        value = self.get_value(var, cast=str, default=default)
+        if choices is not _NOTSET and value not in choices and not is_offline():
+            raise SecretsError(
+                f"{self.prefix}{var} is none of {', '.join(map(repr, choices))}",
+                hint="write one of them",
+                names=[f"{self.prefix}{var}"],
+            )
+        if multiline and value is not None:
+            return type(value)(re.sub(r"(\\r)?\\n", "\n", value))
+        return value
+
+    def bytes(self, var: Text, default: Any = _NOTSET, encoding: str = "utf8") -> Any:
+        """The string, encoded."""
+        value = self.get_value(var, cast=str, default=default)
+        return masked(value.encode(encoding)) if hasattr(value, "encode") else value
+
+    def json(self, var: Text, default: Any = _NOTSET) -> Any:
+        """What the JSON says; strings in it are masked if it is a secret."""
+        return self.get_value(var, cast=json.loads, default=default)
+
+    def url(self, var: Text, default: Any = _NOTSET) -> Any:
+        """A ``ParseResult``."""
+        return self.get_value(var, cast=urlparse, default=default, parse_default=True)
+
+    def path(self, var: Text, default: Any = _NOTSET, **kwargs: Any) -> Any:
+        """An ``environ.Path``."""
+        make = super().path
+        return _guarded(var, lambda: make(var, default, **kwargs), "a path")
+
+    def db_url(self, var: Text = "DATABASE_URL", default: Any = _NOTSET, engine: Any = None) -> Any:
+        """An entry of DATABASES; offline an empty one, which Django takes for the dummy engine."""
+        value = self.get_value(var, default=default)
+        if isinstance(value, str) and not value and is_offline():
+            return {}
+        return self._config(var, lambda: self.db_url_config(_database_url(value), engine))
+
+    def cache_url(
+        self, var: Text = "CACHE_URL", default: Any = _NOTSET, backend: Any = None
+    ) -> Any:
+        """An entry of CACHES; offline the dummy cache."""
+        return self._config(
+            var,
+            lambda: self.cache_url_config(self.url(var, default), backend),
+            offline=_DUMMY_CACHE,
+        )
+
+    def email_url(
+        self, var: Text = "EMAIL_URL", default: Any = _NOTSET, backend: Any = None
+    ) -> Any:
+        """The EMAIL settings; offline none."""
+        return self._config(var, lambda: self.email_url_config(self.url(var, default), backend))
+
+    def search_url(
+        self, var: Text = "SEARCH_URL", default: Any = _NOTSET, engine: Any = None
+    ) -> Any:
+        """A Haystack connection; offline an empty one."""
+        return self._config(var, lambda: self.search_url_config(self.url(var, default), engine))
+
+    def channels_url(
+        self, var: Text = "CHANNELS_URL", default: Any = _NOTSET, backend: Any = None
+    ) -> Any:
+        """A channel layer; offline an empty one."""
+        return self._config(var, lambda: self.channels_url_config(self.url(var, default), backend))
+
+    db = db_url
+    cache = cache_url
+    email = email_url
+    channels = channels_url
+
+    def _config(
+        self, var: Text, make: Callable[[], Any], offline: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = f"{self.prefix}{var}"
+        if is_offline() and name not in os.environ:
+            return dict(offline or {})
+        return _published(_guarded(name, make, "this kind of URL"))
+
+
+class _Environment(Mapping[str, str]):
+    """The store first, the process environment second."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def __getitem__(self, name: str) -> str:
+        return self._secrets[name] if name in self._secrets else os.environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._secrets, *os.environ})
+
+    def __len__(self) -> int:
+        return len({*self._secrets, *os.environ})
+
+
+def _guarded(name: str, make: Callable[[], Any], cast: Any) -> Any:
+    """Run a cast; its own errors would repeat the value, so they are replaced."""
+    try:
+        return make()
+    except SecretsError:
+        raise
+    except Exception:  # noqa: S110 - replaced below, outside of its context
+        pass
+    kind = cast if isinstance(cast, str) else getattr(cast, "__name__", type(cast).__name__)
+    raise SecretsError(
+        f"{name} cannot be read as {kind}", hint=f"correct the value of {name}", names=[name]
+    )
+
+
+def _database_url(value: Any) -> Any:
+    # db_url_config warns about such values, and its warning repeats them.
+    if isinstance(value, str) and value != "sqlite://:memory:":
+        url = urlparse(value)
+        if not url.scheme or (url.scheme == "sqlite" and url.netloc):
+            raise ValueError
+    return str(value) if isinstance(value, SecretStr) else value
+
+
+def _published(config: Any) -> Any:
+    """Mask what is in a config, but for what has to be readable and is no secret."""
+    if not isinstance(config, dict):
+        return masked(config)
+    return {
+        key: str(value) if key in _PUBLIC and isinstance(value, str) else masked(value)
+        for key, value in config.items()
+    }
+
+
+def _empty(cast: Any) -> Any:
+    """The empty value of a cast's type, for offline mode."""
+    if cast is json.loads:
+        return EmptyTree()
+    if cast is urlparse:
+        return ParseResult("", "", "", "", "", "")
+    if isinstance(cast, (list, tuple, dict)):
+        return type(cast)()
+    if cast in (bool, int, float, list, tuple, dict):
+        return cast()
+    return SecretStr()

@@ -1,0 +1,123 @@
+"""Files that hold secrets: read with a limit, written whole and for the owner only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: More than this is no file of secrets (bytes).
+MAX_BYTES = 16 * 1024 * 1024
+PRIVATE = 0o600
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a UTF-8 file, line ends as they are.
+
+    Raises:
+        SecretsError: it cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    else:
+        return decode(data, str(path))
+    raise SecretsError(f"cannot read {path}: {reason}", hint="check the path and its permissions")
+
+
+def decode(data: bytes, where: str) -> str:
+    """Make text of what was read.
+
+    Raises:
+        SecretsError: it is too large, or not UTF-8. (The codec's error would carry the bytes.)
+    """
+    if len(data) > MAX_BYTES:
+        raise SecretsError(f"{where} is larger than {MAX_BYTES:,} bytes", hint="is it that file?")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        offset = exc.start
+    raise SecretsError(
+        f"{where} is not UTF-8 text (byte {offset})", hint="store binary values as base64"
+    )
+
+
+def write_private(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file that only its owner can read: the old or the new content, never a part.
+
+    The content goes to a new file beside it (created with mode 0600 whatever the umask), reaches
+    the disk, and then takes the name.
+
+    Raises:
+        SecretsError: the path is a symbolic link or no regular file, or writing failed; then the
+            file is as it was.
+    """
+    target = Path(path)
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise SecretsError(
+            f"{target} is a symbolic link or not a regular file",
+            hint="give the path of the file itself",
+        )
+    try:
+        _replace(target, text.encode("utf-8"))
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    else:
+        return
+    raise SecretsError(f"cannot write {target}: {reason}", hint="check the directory")
+
+
+def _replace(target: Path, data: bytes) -> None:
+    # mkstemp creates with O_EXCL and mode 0600, so nobody can have put a file or a link there.
+    descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(draft).unlink()
+        raise
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the only write lock of a directory, where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two writers at once are not kept apart there
+        yield
+        return
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    else:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+        return
+    raise SecretsError(f"cannot open {directory}: {reason}", hint="`secrets setup` creates it")

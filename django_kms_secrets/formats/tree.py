@@ -1,0 +1,192 @@
+"""Values that are JSON trees.
+
+A store keeps text. A tree is kept as its canonical JSON text (``json.dumps`` as it is, without
+ASCII escapes), and only text in exactly that form is shown as a tree again: so every text comes
+back as the same text, whichever way it went.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What `reach` gives where there is nothing.
+MISSING: Any = object()
+
+
+def load(text: str) -> Any:
+    """Parse JSON, with names that are unique.
+
+    Raises:
+        SecretsError: it is not JSON (with line and column), or a name stands twice.
+    """
+    try:
+        return json.loads(
+            text.removeprefix("\ufeff"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+        )
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno}, column {exc.colno}: {exc.msg}"
+    except _Refused as exc:
+        where = str(exc)
+    except RecursionError:
+        where = "nested too deeply"
+    except ValueError:
+        where = "a number too long to read"
+    raise SecretsError(f"not valid JSON ({where})", hint="check it with `python -m json.tool`")
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """Parse a JSON object; None where the text is something else."""
+    try:
+        value = load(text)
+    except SecretsError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as text: a string is its own text, anything else its canonical JSON.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it is no JSON value.
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def from_text(text: str) -> Any:
+    """The tree (dict or list) whose canonical JSON this text is; otherwise the text itself."""
+    if text[:1] not in ("{", "["):
+        return text
+    try:
+        value = load(text)
+        return value if text_of(value) == text else text
+    except (SecretsError, ValueError, RecursionError):
+        return text
+
+
+def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
+    """Make texts of a parsed file: a mapping of names to texts or trees.
+
+    Raises:
+        SecretsError: it is no mapping, or names have values that are neither; all are named.
+    """
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise SecretsError(
+            f"the {format} is not a mapping of names to values",
+            hint='write {"NAME": "value"}; names that look like numbers or on/off need quotes',
+        )
+    texts: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, (str, dict, list)):
+            try:
+                texts[name] = text_of(value)
+            except (TypeError, ValueError, RecursionError):
+                refused[name] = "a tree with something in it that JSON does not have"
+        else:
+            refused[name] = _kind(value)
+    if refused:
+        listed = ", ".join(f"{name} is {kind}" for name, kind in sorted(refused.items()))
+        raise SecretsError(
+            f"these values are not text: {listed}", hint="put quotes around them", names=refused
+        )
+    return texts
+
+
+def reach(values: Mapping[str, Any], path: str) -> Any:
+    """Follow a dotted name into trees; a name that has dots itself comes first.
+
+    Args:
+        values: names to texts or trees; a text that is JSON is reached into as well.
+        path: such as ``database.password``.
+
+    Returns:
+        What is there, or `MISSING`.
+    """
+    if path in values:
+        return values[path]
+    head, dot, rest = path.partition(".")
+    while dot:
+        if head in values:
+            inner = values[head]
+            if isinstance(inner, str):
+                inner = parse_object(inner)
+            if isinstance(inner, dict):
+                return reach(inner, rest)
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return MISSING
+
+
+def place(values: dict[str, Any], path: str, text: str) -> None:
+    """Set a value in a document, by a name or by a dotted name into a tree that is there.
+
+    What is there keeps its JSON type: a string stays a string, a number whose new text is a number
+    stays a number. A new value that is a tree's canonical text becomes that tree.
+    """
+    holder, key = _holder(values, path)
+    old = holder.get(key, MISSING)
+    holder[key] = text if isinstance(old, str) else _typed(text, old)
+
+
+def remove(values: dict[str, Any], path: str) -> bool:
+    """Take a value out of a document; False where there was none."""
+    holder, key = _holder(values, path)
+    return holder.pop(key, MISSING) is not MISSING
+
+
+def _holder(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The innermost tree on the way of a dotted name, and the key that is left there."""
+    if path not in values:
+        head, dot, rest = path.partition(".")
+        while dot:
+            if isinstance(values.get(head), dict):
+                return _holder(values[head], rest)
+            more, dot, rest = rest.partition(".")
+            head = f"{head}.{more}"
+    return values, path
+
+
+def _typed(text: str, old: Any) -> Any:
+    value = from_text(text)
+    if isinstance(value, str) and old is not MISSING:
+        try:
+            value = load(text)
+        except SecretsError:
+            return text
+        return value if type(value) is type(old) else text
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise _Refused(f"more than once: {', '.join(twice)}")
+    return values
+
+
+def _no_constant(constant: str) -> Any:
+    raise _Refused(f"{constant} is not JSON")
+
+
+class _Refused(Exception):
+    """Valid for Python's parser, not for us."""
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, (int, float)) else f"a {type(value).__name__}"

@@ -1,0 +1,61 @@
+"""YAML, through PyYAML's safe loader, which constructs nothing but plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..exceptions import SecretsError
+
+try:
+    import yaml
+except ImportError:
+    raise SecretsError("YAML needs PyYAML", hint="pip install 'django-kms-secrets[yaml]'") from None
+
+
+_ALIAS = "aliases are not allowed"
+_TWICE = "a name stands more than once"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and strict: no name twice, and no aliases (a few lines of them unfold to gigabytes)."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=_ALIAS, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(names) > len(set(names)):
+            raise yaml.MarkedYAMLError(problem=_TWICE, problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load(text: str) -> Any:
+    """Parse one YAML document.
+
+    Raises:
+        SecretsError: it is not YAML, a name stands twice, or there are aliases; with the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as exc:
+        # Only our own problems are repeated: PyYAML's can quote the text around them.
+        own = f": {exc.problem}" if exc.problem in (_ALIAS, _TWICE) else ""
+        where = f"line {exc.problem_mark.line + 1 if exc.problem_mark else '?'}{own}"
+    except yaml.YAMLError:
+        where = "a character that YAML does not allow"
+    except RecursionError:
+        where = "nested too deeply"
+    except ValueError:
+        where = "a number or date that cannot be read"
+    raise SecretsError(f"not valid YAML ({where})", hint="quote the values")
+
+
+def dump(values: dict[str, Any]) -> str:
+    """Write names and values as block YAML."""
+    text: str = yaml.safe_dump(
+        values, default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
+    return text

@@ -1,0 +1,256 @@
+"""``load()``: one fetch at first use, then a mapping of masked strings in memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+from .config import Config, read_config
+from .exceptions import SecretNotFound, SecretsError
+from .formats import tree
+from .offline import EmptyText, EmptyTree, is_offline
+from .types import PENDING, PREVIOUS, SecretStr, masked
+
+if TYPE_CHECKING:
+    from .backends.base import BaseStore
+    from .env import SecretsEnv
+
+T = TypeVar("T")
+
+logger = logging.getLogger("django_kms_secrets")
+
+
+def load(source: Mapping[str, Any] | str | None = None) -> Secrets:
+    """Read a configuration; the store itself is read when the first secret is asked for.
+
+    Args:
+        source: a dict with BACKEND, OPTIONS and NAMES, a URL, or None for the URL in
+            ``$KMS_SECRETS_URL``.
+
+    Returns:
+        The secrets. In offline mode every one of them is empty, and no store is touched.
+
+    Raises:
+        SecretsError: the configuration is not valid.
+    """
+    if is_offline():
+        return Secrets((), offline=True)
+    return Secrets((_Layer(read_config(source)),))
+
+
+class _Layer:
+    """One store, and what to fetch from it."""
+
+    def __init__(self, config: Config) -> None:
+        self.names = config.names
+        self.store: BaseStore = config.make_store()
+
+    def fetch(self) -> dict[str, SecretStr]:
+        with self.store as store:
+            return {name: secret.value for name, secret in store.get_many(self.names).items()}
+
+    def older(self, name: str) -> list[SecretStr]:
+        """The pending and the previous value of a name, those there are."""
+        found = []
+        with self.store as store:
+            for stage in (PENDING, PREVIOUS):
+                try:
+                    found.append(store.get(name, version=stage).value)
+                except SecretNotFound:
+                    found.append(SecretStr())
+        return found
+
+
+class Secrets(Mapping[str, SecretStr]):
+    """The secrets of one store, or of several in layers, as a read-only mapping.
+
+    They are fetched once, at first use, and kept in memory; nothing else of the fetch survives,
+    no client, thread or socket. It may be used from any thread, and after a fork.
+
+    ``SHARED | APP`` layers two of them: the right side wins, as with dicts.
+    """
+
+    def __init__(self, layers: tuple[_Layer, ...], *, offline: bool = False) -> None:
+        self._layers = layers
+        self._offline = offline
+        self._lock = threading.RLock()
+        self._values: dict[str, SecretStr] | None = None
+        self._origin: dict[str, _Layer] = {}
+        self._older: dict[str, list[SecretStr]] = {}
+
+    def __getitem__(self, name: str) -> SecretStr:
+        """The value of a name, or of a dotted name in a JSON tree.
+
+        Raises:
+            SecretNotFound: it is missing; all names of NAMES that are missing are in one error.
+        """
+        if self._offline:
+            return EmptyText()
+        value = tree.reach(self._fetched(), name)
+        if value is tree.MISSING:
+            self._raise_missing(name)
+        return SecretStr(tree.text_of(value))
+
+    def __contains__(self, name: object) -> bool:
+        return (
+            not self._offline
+            and isinstance(name, str)
+            and tree.reach(self._fetched(), name) is not tree.MISSING
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(() if self._offline else self._fetched())
+
+    def __len__(self) -> int:
+        return 0 if self._offline else len(self._fetched())
+
+    def __or__(self, other: Secrets) -> Secrets:
+        if not isinstance(other, Secrets):
+            return NotImplemented
+        return Secrets(self._layers + other._layers, offline=self._offline or other._offline)
+
+    def __repr__(self) -> str:
+        return f"<Secrets from {self.place}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Secrets hold plaintext and are not pickled; load them where they are used")
+
+    @overload
+    def get(self, name: str, /) -> SecretStr | None: ...
+    @overload
+    def get(self, name: str, /, default: SecretStr | T) -> SecretStr | T: ...
+    def get(self, name: str, /, default: object = None) -> object:
+        """The value of a name, or the default where it is missing.
+
+        A name that NAMES does not list is never fetched, so its default would hide a mistake: that
+        is logged as a warning.
+        """
+        if name in self:
+            return self[name]
+        if not self._offline and not self._is_fetched(name):
+            logger.warning(
+                "%s is not among NAMES, so it is not fetched and its default is used: "
+                "add it to NAMES",
+                name,
+            )
+        return default
+
+    def json(self, name: str) -> Any:
+        """The JSON tree that a name holds, its strings masked.
+
+        Raises:
+            SecretNotFound: the name is missing.
+            SecretsError: its value is not JSON; the value is not repeated.
+        """
+        if self._offline:
+            return EmptyTree()
+        try:
+            return masked(tree.load(self[name]))
+        except SecretNotFound:
+            raise
+        except SecretsError as exc:
+            reason = exc.message
+        raise SecretsError(
+            f"{name} in {self.place} is {reason}",
+            hint=f"`secrets put {name} @file.json` writes a tree",
+            names=[name],
+        )
+
+    @property
+    def env(self) -> SecretsEnv:
+        """django-environ's casts, over these secrets first and the process environment second."""
+        from .env import SecretsEnv
+
+        return SecretsEnv(self)
+
+    def previous(self, name: str) -> SecretStr | None:
+        """The value that was in force before the current one, or None. One more read, cached."""
+        return (self._older_values(name)[1] or None) if name in self else None
+
+    def fallbacks(self, name: str) -> list[SecretStr]:
+        """The values beside the current one that are to be honoured: pending, then previous.
+
+        For ``SECRET_KEY_FALLBACKS``: a pending key must be accepted everywhere before it signs
+        anywhere (Django ticket 35400). One more read, cached.
+        """
+        if name not in self:
+            return []
+        current = self[name]
+        others = [value for value in self._older_values(name) if value and value != current]
+        return list(dict.fromkeys(others))
+
+    def refresh(self) -> frozenset[str]:
+        """Fetch again. If that fails, the old values stay and the error is raised.
+
+        Returns:
+            The names whose value changed, appeared or went.
+        """
+        if self._offline:
+            return frozenset()
+        with self._lock:
+            old, (new, origin) = self._values or {}, self._fetch()
+            self._values, self._origin, self._older = new, origin, {}
+        return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+    @property
+    def place(self) -> str:
+        """The stores, as errors name them."""
+        if self._offline:
+            return "nowhere: offline mode"
+        return " | ".join(layer.store.place for layer in self._layers)
+
+    def _fetched(self) -> dict[str, SecretStr]:
+        values = self._values
+        if values is not None:
+            return values
+        with self._lock:
+            if self._values is None:
+                self._values, self._origin = self._fetch()
+            return self._values
+
+    def _fetch(self) -> tuple[dict[str, SecretStr], dict[str, _Layer]]:
+        values: dict[str, SecretStr] = {}
+        origin: dict[str, _Layer] = {}
+        for layer in self._layers:
+            found = layer.fetch()
+            values.update(found)
+            origin.update(dict.fromkeys(found, layer))
+        return values, origin
+
+    def _older_values(self, name: str) -> list[SecretStr]:
+        with self._lock:
+            if name not in self._older:
+                layer = self._origin.get(name)
+                self._older[name] = layer.older(name) if layer else [SecretStr(), SecretStr()]
+            return self._older[name]
+
+    def _is_fetched(self, name: str) -> bool:
+        """Whether the stores were asked for this name, or for the tree it reaches into."""
+        roots = [name[:end] for end, char in enumerate(name) if char == "."] + [name]
+        return any(
+            layer.names is None or not set(roots).isdisjoint(layer.names) for layer in self._layers
+        )
+
+    def _raise_missing(self, name: str) -> NoReturn:
+        if not self._is_fetched(name):
+            raise SecretNotFound(
+                f"{name} is not among NAMES, so it was not fetched from {self.place}",
+                hint=f'add "{name}" to NAMES',
+                names=[name],
+            )
+        values = self._fetched()
+        wanted = {wanted for layer in self._layers for wanted in layer.names or ()}
+        missing = {wanted for wanted in wanted if tree.reach(values, wanted) is tree.MISSING}
+        if not any(name.startswith(f"{root}.") for root in (*missing, *values)):
+            missing.add(name)
+        elif not missing:
+            missing = {name}
+        listed = sorted(missing)
+        raise SecretNotFound(
+            f"{self.place} lacks {', '.join(listed)}",
+            hint=f"`manage.py secrets put {listed[0]}` writes one, "
+            "`manage.py secrets putall FILE` all of a file",
+            names=listed,
+        )

@@ -1,0 +1,64 @@
+"""Offline mode: settings import, no store is touched, every secret is empty.
+
+It is what lets ``manage.py secrets setup`` run before there is anything to read, and
+``collectstatic`` run in an image build. Whatever signs or connects then fails loudly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import PurePath
+from typing import Any
+
+from .exceptions import SecretsError
+from .types import SecretStr
+
+VARIABLE = "KMS_SECRETS_OFFLINE"
+#: The management command whose own run is always offline.
+COMMAND = "secrets"
+
+_ON = {"1", "true", "yes", "on"}
+_OFF = {"", "0", "false", "no", "off"}
+
+
+def is_offline() -> bool:
+    """Whether this process may touch a store at import.
+
+    Returns:
+        True if `VARIABLE` is set to 1, or this process is ``manage.py secrets …``.
+
+    Raises:
+        SecretsError: `VARIABLE` is neither on nor off.
+    """
+    value = os.environ.get(VARIABLE, "").strip().lower()
+    if value in _ON:
+        return True
+    if value not in _OFF:
+        raise SecretsError(
+            f"{VARIABLE} is neither on nor off", hint=f"set {VARIABLE}=1, or unset it"
+        )
+    return _runs_our_command(sys.argv)
+
+
+def _runs_our_command(argv: list[str]) -> bool:
+    program = PurePath(argv[0]) if argv else PurePath()
+    if program.name == "__main__.py" and program.parent.name == "django":
+        return argv[1:2] == [COMMAND]  # python -m django secrets
+    return program.stem in {"manage", "django-admin"} and argv[1:2] == [COMMAND]
+
+
+class EmptyText(SecretStr):
+    """The empty string, which can also be asked for a key as if it were a tree."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, str) else super().__getitem__(key)
+
+
+class EmptyTree(dict[str, Any]):
+    """A tree in which every key is there and empty, so that settings can reach into it."""
+
+    def __missing__(self, key: str) -> EmptyText:
+        return EmptyText()
