@@ -125,7 +125,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
             return type(value)(re.sub(r"(\\r)?\\n", "\n", value))
         return value
 
-    def bytes(self, var: Text, default: Any = _NOTSET, encoding: str = "utf8") -> Any:
+    def bytes(self, var: Text, default: Any = _NOTSET, encoding: Text = "utf8") -> Any:
         """The string, encoded."""
         value = self.get_value(var, cast=str, default=default)
         return masked(value.encode(encoding)) if hasattr(value, "encode") else value
@@ -184,7 +184,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
     channels = channels_url
 
     def _config(
-        self, var: Text, make: Callable[[], Any], offline: Mapping[str, Any] | None = None
+        self, var: Text, make: Callable[[], Any], offline: Mapping[Text, Any] | None = None
     ) -> Any:
         name = f"{self.prefix}{var}"
         if is_offline() and name not in os.environ:

@@ -98,10 +98,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
     @property
     def place(self) -> str:
         """The table with its region and prefix."""
-        region = self.region_name
-        if self._services:
-            region = self._services[0].client.meta.region_name
-        where = f"CredStash table {self.table} in {region or 'the default region'}"
+        where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
         return f"{where} under {self.prefix}" if self.prefix else where
 
     def open(self) -> None:
@@ -112,6 +109,8 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
             endpoint_url=self.endpoint_url,
             timeouts=self.timeouts,
         )
+        # From here on the region is known, also to errors after close().
+        self.region_name = self._services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close their sockets and forget them."""

@@ -75,7 +75,7 @@ class Api:
             reply = self._service.call("ListSecrets", **request)
             for entry in reply["SecretList"]:
                 # What is pruned later depends on this, so the filter is not taken on trust.
-                if entry["Name"].startswith(prefix) and "DeletedDate" not in entry:
+                if entry["Name"].startswith(prefix) and not entry.get("DeletedDate"):
                     yield entry
             if not reply.get("NextToken"):
                 return
@@ -194,7 +194,14 @@ class Api:
                 raise self._service.refused(
                     "BatchGetSecretValue", failure["ErrorCode"], subject=failure["SecretId"]
                 )
-        return [self._text(entry) for entry in reply["SecretValues"]]
+        return [self._current(entry) for entry in reply["SecretValues"]]
+
+    def _current(self, entry: dict[str, Any]) -> dict[str, Any]:
+        # AWS answers with the current version. moto 5.2 answers with the one written last, which
+        # is another one after a stage was moved: such an answer is never taken for the current.
+        if "AWSCURRENT" in entry.get("VersionStages", ()):
+            return self._text(entry)
+        return self.value(entry["ARN"])
 
     def _text(self, entry: dict[str, Any]) -> dict[str, Any]:
         if "SecretString" not in entry:

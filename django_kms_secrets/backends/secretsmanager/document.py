@@ -101,7 +101,7 @@ class Document:
         except SecretNotFound:
             self._api.create(self._secret_id, "{}", self._key_id)
             return True
-        if "DeletedDate" in known:
+        if known.get("DeletedDate"):
             self._api.restore(self._secret_id)
             return True
         if not version_of(known):  # as CloudFormation and Terraform leave it

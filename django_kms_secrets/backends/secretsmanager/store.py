@@ -75,11 +75,8 @@ class SecretsManagerStore(BaseStore):
     @property
     def place(self) -> str:
         """The document or the prefix, with its region."""
-        region = self.region_name
-        if self._services:
-            region = self._services[0].client.meta.region_name
         what = f"secret {self.secret_id}" if self.secret_id else f"secrets under {self.prefix!r}"
-        return f"Secrets Manager {what} in {region or 'the default region'}"
+        return f"Secrets Manager {what} in {self.region_name or 'the default region'}"
 
     def open(self) -> None:
         """Make the client."""
@@ -89,6 +86,8 @@ class SecretsManagerStore(BaseStore):
             endpoint_url=self.endpoint_url,
             timeouts=self.timeouts,
         )
+        # From here on the region is known, also to errors after close().
+        self.region_name = self._services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close its sockets and forget it."""

@@ -1,0 +1,122 @@
+"""Arguments that several verbs share, in credstash's spelling, and how values are read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import files
+from ..exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .console import Console
+
+#: Arguments that replace an option of the store for one run: the argument's dest -> the option.
+OVERRIDES = {"context": "context", "key": "key_id", "digest": "digest"}
+
+
+def add_context(parser: argparse.ArgumentParser) -> None:
+    """``k=v …``: the encryption context."""
+    parser.add_argument(
+        "context",
+        nargs="*",
+        metavar="CONTEXT=VALUE",
+        help="the KMS encryption context, instead of the configured one (CredStash)",
+    )
+
+
+def add_key_and_digest(parser: argparse.ArgumentParser) -> None:
+    """``-k`` and ``-d``."""
+    parser.add_argument("-k", "--key", metavar="KEY", help="the KMS key for what is written")
+    parser.add_argument(
+        "-d", "--digest", metavar="DIGEST", help="the digest of the HMAC (CredStash; SHA256)"
+    )
+    parser.add_argument(
+        "-a",
+        "--autoversion",
+        action="store_true",
+        help="as in credstash; a put without a version always makes the next one",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser, default: str | None = "json") -> None:
+    """``-f``: how values are written."""
+    parser.add_argument(
+        "-f", "--format", choices=("json", "dotenv", "yaml", "csv"), default=default
+    )
+
+
+def add_listing_format(parser: argparse.ArgumentParser) -> None:
+    """``-f``: how a listing is written."""
+    parser.add_argument("-f", "--format", choices=("text", "json"), default="text")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """``--yes``: the answer to a question that would be asked."""
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def context_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Read ``k=v`` pairs.
+
+    Raises:
+        SecretsError: one is not of that form, or a key stands twice. It is not repeated: it may
+            be a value in the wrong place.
+    """
+    context: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value):
+            raise SecretsError(
+                "an argument after the value is not of the form key=value",
+                hint="what follows is the encryption context; quote a value that has spaces",
+            )
+        if key in context:
+            raise SecretsError(f"the context has {key} twice", hint="keep one of them")
+        context[key] = value
+    return context
+
+
+def overrides_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The store's options that the arguments replace."""
+    given = {option: options.get(dest) for dest, option in OVERRIDES.items()}
+    if given["context"]:
+        given["context"] = context_of(given["context"])
+    return {option: value for option, value in given.items() if value}
+
+
+def read_value(argument: str, console: Console) -> str:
+    """Read a value as credstash does: ``-`` is stdin, ``@FILE`` a file, all else the value.
+
+    Nothing is stripped. A value on the command line, and one that ends in a line break, are
+    warned about.
+
+    Raises:
+        SecretsError: it cannot be read, or is not UTF-8.
+    """
+    if argument == "-":
+        value = read_stdin()
+    elif argument.startswith("@"):
+        value = files.read_text(Path(argument[1:]).expanduser())
+    else:
+        console.say(
+            "warning: the value was on the command line, where `ps` and the shell's history show "
+            "it; leave it out to be asked, or use - or @FILE"
+        )
+        return argument
+    if value.endswith("\n"):
+        console.say("warning: the value ends with a line break, and is stored with it")
+    return value
+
+
+def read_stdin() -> str:
+    """All of stdin as text.
+
+    Raises:
+        SecretsError: it is too large, or not UTF-8.
+    """
+    return files.decode(sys.stdin.buffer.read(files.MAX_BYTES + 1), "stdin")

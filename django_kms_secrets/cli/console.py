@@ -1,0 +1,117 @@
+"""Data on stdout, words on stderr, questions on the terminal."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Stream(Protocol):
+    """What is needed of an output stream."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+    def isatty(self) -> bool: ...
+
+
+class Console:
+    """Where a verb writes and asks.
+
+    Args:
+        out: for data.
+        err: for words.
+    """
+
+    def __init__(self, out: Stream, err: Stream) -> None:
+        self._out = out
+        self._err = err
+
+    def data(self, text: str) -> None:
+        """Write data, exactly as given."""
+        self._out.write(text)
+        self._out.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line for people."""
+        self._err.write(f"{text}\n")
+        self._err.flush()
+
+    def fail(self, error: SecretsError) -> None:
+        """Write an error and its hint."""
+        self.say(f"error: {error.message}")
+        if error.hint:
+            self.say(f"hint: {error.hint}")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something that cannot be taken back.
+
+        Args:
+            question: what is about to happen.
+            yes: the answer was given on the command line.
+
+        Raises:
+            SecretsError: the answer is no, or there is no terminal to ask on.
+        """
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise SecretsError(f"not done without a yes: {question}", hint="add --yes")
+        self._err.write(f"{question} [y/N] ")
+        self._err.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise SecretsError("not done", hint="answer y to do it")
+
+    def prompt(self, name: str) -> str:
+        """Ask for a value on the terminal, without an echo.
+
+        Raises:
+            SecretsError: there is no terminal.
+        """
+        if not sys.stdin.isatty():
+            raise SecretsError(
+                f"no value for {name}, and no terminal to ask on",
+                hint=f"write `put {name} -` to read it from stdin, or @FILE",
+            )
+        return getpass.getpass(f"{name}: ")
+
+    def rows(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], format: str) -> None:  # noqa: A002
+        """Write a table: aligned on a terminal, separated by tabs in a pipe, or as JSON.
+
+        Args:
+            names: the columns, in their order.
+            rows: a mapping of column to content for each row.
+            format: ``text`` or ``json``.
+        """
+        if format == "json":
+            self.data(json.dumps(list(rows), indent=4, ensure_ascii=False) + "\n")
+        elif self._out.isatty():
+            self._table(names, rows)
+        else:
+            for row in rows:
+                self.data("\t".join(_cell(row[name]) for name in names) + "\n")
+
+    def _table(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        # rich is imported here, so that only a terminal pays for it.
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_cell(row[name])) for name in names))
+        RichConsole(file=self._out).print(table)  # type: ignore[arg-type]
+
+
+def _cell(value: Any) -> str:
+    text = ", ".join(value) if isinstance(value, (list, tuple)) else str(value or "")
+    # A comment is anybody's text: nothing in it may look like another column, row or terminal code.
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,1 @@
+"""One module for each verb: its arguments, and what it does with an open store."""

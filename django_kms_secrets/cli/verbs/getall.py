@@ -1,0 +1,79 @@
+"""Write all secrets, to stdout or to a file that only its owner can read.
+
+This is the only verb that prints many values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ... import files, formats
+from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
+from ...formats import dotenv
+from ..arguments import add_context, add_format
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ...backends.base import BaseStore
+    from ..console import Console
+
+ALIASES = ("pull",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_context(parser)
+    add_format(parser, default=None)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="mode 0600, written whole or not at all"
+    )
+    parser.add_argument(
+        "--for",
+        dest="target",
+        choices=[name for name in dotenv.TARGETS if name],
+        default="",
+        help="of dotenv: who has to read it; what that reader would misread is refused by name",
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="leave out the secrets that cannot be opened; they are named, and the exit code is 1",
+    )
+
+
+def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
+    format = _format(options)  # noqa: A001
+    values, failure = _read(store, keep_going=options["keep_going"])
+    text = formats.dump(dict(sorted(values.items())), format, target=options["target"])
+    if options["output"]:
+        files.write_private(options["output"], text)
+        console.say(f"{len(values)} secrets written to {options['output']}")
+    else:
+        console.data(text)
+    if failure:
+        console.fail(failure)
+        return 1
+    return 0
+
+
+def _format(options: Mapping[str, Any]) -> str:
+    given = options["format"]
+    if given is None and options["output"]:
+        given = formats.format_of(options["output"])
+    if options["target"] and given not in (None, "dotenv"):
+        raise SecretsError(f"--for goes with dotenv, not with {given}", hint="leave -f out")
+    return given or ("dotenv" if options["target"] else "json")
+
+
+def _read(store: BaseStore, *, keep_going: bool) -> tuple[dict[str, str], SecretsError | None]:
+    try:
+        found = store.get_many(None)
+        failure: SecretsError | None = None
+    except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
+        if not keep_going or not exc.names:
+            raise
+        failure = exc
+        names = {entry.name for entry in store.list_secrets()} - set(exc.names)
+        found = store.get_many(sorted(names))
+    return {name: secret.value for name, secret in found.items()}, failure

@@ -1,0 +1,119 @@
+"""Write all secrets of a JSON, dotenv or YAML file; only those that changed make a new version.
+
+The whole file is checked before anything is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import files, formats
+from ...backends.base import checked
+from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError
+from ..arguments import add_context, add_key_and_digest, add_yes, read_stdin
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ...backends.base import BaseStore
+    from ..console import Console
+
+ALIASES = ("push",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FILE", help="FILE or @FILE; - for stdin")
+    add_context(parser)
+    add_key_and_digest(parser)
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=("json", "dotenv", "yaml"),
+        help="left out: by the file's name; of stdin, JSON or dotenv by its first character",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--prune", action="store_true", help="delete what the file does not have")
+    add_yes(parser)
+
+
+def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
+    values = _read(options["source"], options["format"], console)
+    for name, value in values.items():
+        checked(name, value)
+    plan = _plan(store, values, prune=options["prune"])
+    for line in plan.lines():
+        console.say(line)
+    if options["dry_run"]:
+        console.say("nothing was written: --dry-run")
+        return 0
+    if plan.deleted:
+        console.confirm(f"delete {', '.join(plan.deleted)} from {store.place}?", yes=options["yes"])
+    store.put_many({name: values[name] for name in (*plan.added, *plan.changed)})
+    for name in plan.deleted:
+        store.delete(name)
+    console.say(
+        f"{store.place}: {len(plan.added)} added, {len(plan.changed)} changed, "
+        f"{len(plan.same)} unchanged, {len(plan.deleted)} deleted"
+    )
+    return 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    same: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        marks = (("+", self.added), ("~", self.changed), ("-", self.deleted))
+        return [f"{mark} {name}" for mark, names in marks for name in names]
+
+
+def _read(source: str, format: str | None, console: Console) -> dict[str, str]:  # noqa: A002
+    if source == "-":
+        text = read_stdin()
+    elif source.lstrip().startswith("{"):
+        console.say(
+            "warning: the values were on the command line, where `ps` and the shell's history "
+            "show them; use a file or -"
+        )
+        text = source
+    else:
+        path = Path(source.removeprefix("@")).expanduser()
+        return formats.parse(files.read_text(path), format or formats.format_of(str(path)))
+    return formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
+
+
+def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
+    current, unreadable = _current(store, list(values))
+    stored = {entry.name for entry in store.list_secrets()} if prune else set()
+    return _Plan(
+        added=tuple(name for name in values if name not in current and name not in unreadable),
+        changed=tuple(
+            name
+            for name, value in values.items()
+            if name in unreadable or current.get(name, value) != value
+        ),
+        same=tuple(name for name, value in values.items() if current.get(name) == value),
+        deleted=tuple(sorted(stored - set(values))),
+    )
+
+
+def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, str], set[str]]:
+    """The current values, and the names whose value cannot be read: those are written anew.
+
+    Who may only write has no current values to compare with.
+    """
+    try:
+        found = store.get_many(names)
+    except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
+        unreadable = set(exc.names) or set(names)
+    else:
+        return {name: secret.value for name, secret in found.items()}, set()
+    readable = [name for name in names if name not in unreadable]
+    current, more = _current(store, readable) if readable else ({}, set())
+    return current, unreadable | more

@@ -1,0 +1,53 @@
+"""Fixtures for all tests: an embedded AWS, and a wall around everything else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import wall
+from .server.embedded import REGION, EmbeddedAWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+wall.build()
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[EmbeddedAWS]:
+    """The server; a test takes `aws`, which is empty."""
+    server = EmbeddedAWS()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the configuration or the home directory of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KMS_SECRETS", "CREDSTASH_", "DJANGO_")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def aws(aws_server: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAWS:
+    """An empty AWS account that this process and its children are sent to."""
+    import urllib.request
+
+    aws_server.faults.clear()
+    request = urllib.request.Request(f"{aws_server.endpoint}/moto-api/reset", method="POST")
+    urllib.request.urlopen(request).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server.endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEMBEDDED")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "embedded")
+    return aws_server

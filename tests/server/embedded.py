@@ -1,0 +1,98 @@
+"""AWS in this process: a real moto server over HTTP, which refuses what AWS refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from .limits import violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+REGION = "ap-northeast-2"
+
+#: What a fault gives back instead of moto: a status, and the error code of the reply.
+Refusal = tuple[int, str]
+
+
+@dataclass
+class EmbeddedAWS:
+    """A moto server on a free loopback port.
+
+    Attributes:
+        endpoint: its URL.
+        requests: the operations it was sent, as ``Service.Operation``, in their order.
+        faults: asked before moto with the operation and the body; a `Refusal` is sent instead.
+    """
+
+    endpoint: str = ""
+    requests: list[str] = field(default_factory=list)
+    faults: list[Callable[[str, dict[str, Any]], Refusal | None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server(
+            "127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler
+        )
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the operations that are sent inside the block; filled in at its end."""
+        start, counter = len(self.requests), Counter[str]()
+        yield counter
+        counter.update(self.requests[start:])
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if target:
+            service, _, operation = target.partition(".")
+            raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(raw)
+            body = json.loads(raw or b"{}")
+            self.requests.append(f"{service.partition('_')[0].lower()}.{operation}")
+            refused = self._refusal(operation, body)
+            if refused:
+                return _answer(refused, start_response)
+        return self._moto(environ, start_response)
+
+    def _refusal(self, operation: str, body: dict[str, Any]) -> Refusal | None:
+        for fault in self.faults:
+            if refusal := fault(operation, body):
+                return refusal
+        broken = violation(operation, body)
+        return (400, f"ValidationException#{broken}") if broken else None
+
+
+def _answer(refusal: Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    status, code = refusal
+    code, _, message = code.partition("#")
+    text = json.dumps({"__type": code, "message": message or "refused by the test"}).encode()
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))]
+    start_response(f"{status} refused", headers)
+    return [text]
+
+
+class _QuietHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+        pass
