@@ -41,11 +41,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def aws(aws_server: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch) -> EmbeddedAWS:
     """An empty AWS account that this process and its children are sent to."""
-    import urllib.request
-
-    aws_server.faults.clear()
-    request = urllib.request.Request(f"{aws_server.endpoint}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request).close()
+    aws_server.reset()
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server.endpoint)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEMBEDDED")

@@ -99,7 +99,7 @@ class FileStore(BaseStore):
         if not self.path.exists():
             raise StoreNotReady(
                 f"there is no {self.place}",
-                hint="`secrets setup` creates it; or check path",
+                hint="copy the project's example file to it, or create an empty one with `secrets setup`",
             )
         return read_text(self.path)
 

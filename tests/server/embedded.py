@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,11 +33,13 @@ class EmbeddedAWS:
         endpoint: its URL.
         requests: the operations it was sent, as ``Service.Operation``, in their order.
         faults: asked before moto with the operation and the body; a `Refusal` is sent instead.
+        deleted: secrets in their recovery window, into which AWS takes no value and moto does.
     """
 
     endpoint: str = ""
     requests: list[str] = field(default_factory=list)
     faults: list[Callable[[str, dict[str, Any]], Refusal | None]] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
 
     def start(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -51,6 +54,14 @@ class EmbeddedAWS:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def reset(self) -> None:
+        """Forget everything: a new account."""
+        self.requests.clear()
+        self.faults.clear()
+        self.deleted.clear()
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")
+        urllib.request.urlopen(request).close()
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
@@ -78,6 +89,12 @@ class EmbeddedAWS:
         for fault in self.faults:
             if refusal := fault(operation, body):
                 return refusal
+        if operation == "DeleteSecret":
+            self.deleted.add(body["SecretId"])
+        elif operation == "RestoreSecret":
+            self.deleted.discard(body["SecretId"])
+        elif operation == "PutSecretValue" and body["SecretId"] in self.deleted:
+            return 400, "InvalidRequestException"
         broken = violation(operation, body)
         return (400, f"ValidationException#{broken}") if broken else None
 
