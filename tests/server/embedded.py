@@ -33,7 +33,7 @@ class EmbeddedAWS:
         endpoint: its URL.
         requests: the operations it was sent, as ``Service.Operation``, in their order.
         faults: asked before moto with the operation and the body; a `Refusal` is sent instead.
-        deleted: secrets in their recovery window, into which AWS takes no value and moto does.
+        deleted: secrets in their recovery window: AWS takes no value for them, moto does.
     """
 
     endpoint: str = ""
@@ -93,8 +93,9 @@ class EmbeddedAWS:
             self.deleted.add(body["SecretId"])
         elif operation == "RestoreSecret":
             self.deleted.discard(body["SecretId"])
-        elif operation == "PutSecretValue" and body["SecretId"] in self.deleted:
-            return 400, "InvalidRequestException"
+        elif operation in {"PutSecretValue", "CreateSecret"}:
+            if body.get("SecretId", body.get("Name")) in self.deleted:
+                return 400, "InvalidRequestException#the secret is marked for deletion"
         broken = violation(operation, body)
         return (400, f"ValidationException#{broken}") if broken else None
 

@@ -24,8 +24,8 @@ _LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"
 _STAGES = {label: stage for stage, label in _LABELS.items()}
 
 
-class WaitsForDeletion(SecretsError):
-    """The secret was deleted and is in its recovery window: its name is taken."""
+class WaitsForDeletion(SecretNotFound):
+    """The secret was deleted and is in its recovery window: it is not there, its name is taken."""
 
 
 class Api:
@@ -120,11 +120,7 @@ class Api:
                     hint="somebody else created it; read it and decide",
                     names=[secret_id],
                 ),
-                "InvalidRequestException": lambda _: WaitsForDeletion(
-                    f"{secret_id} was deleted and can still be restored",
-                    hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
-                    names=[secret_id],
-                ),
+                "InvalidRequestException": partial(self._invalid, "CreateSecret", secret_id),
             },
             Name=secret_id,
             SecretString=value,
@@ -216,12 +212,26 @@ class Api:
         def missing(_: object) -> SecretsError:
             return SecretNotFound(f"{secret_id} is not in {self.place}", names=[secret_id])
 
-        # InvalidRequestException is what a secret in its recovery window answers.
         return self._service.call(
             operation,
-            {"ResourceNotFoundException": missing, "InvalidRequestException": missing},
+            {
+                "ResourceNotFoundException": missing,
+                "InvalidRequestException": partial(self._invalid, operation, secret_id),
+            },
             SecretId=secret_id,
             **parameters,
+        )
+
+    def _invalid(self, operation: str, secret_id: str, reply: Mapping[str, Any]) -> SecretsError:
+        # One code for several things; only its text tells a secret in its recovery window apart.
+        if "delet" not in reply.get("Error", {}).get("Message", ""):
+            return self._service.refused(
+                operation, "InvalidRequestException", reply, subject=secret_id
+            )
+        return WaitsForDeletion(
+            f"{secret_id} in {self.place} was deleted and can still be restored",
+            hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
+            names=[secret_id],
         )
 
     def _conflict(self, secret_id: str) -> SecretsError:

@@ -88,19 +88,22 @@ class Names:
         return False
 
     def _put(self, secret_id: str, value: str, expected: str | None) -> str:
-        if expected:
-            return self._api.swap(secret_id, value, expected)
-        if expected is None:
-            try:
-                return self._api.put(secret_id, value)
-            except SecretNotFound:
-                pass
         try:
+            if expected:
+                return self._api.swap(secret_id, value, expected)
+            if expected is None:
+                return self._api.put(secret_id, value)
             return self._api.create(secret_id, value, self._key_id)
         except WaitsForDeletion:
+            if expected:
+                raise
             # The name is not free for 7 to 30 days; who puts it again wants it back now.
             self._api.restore(secret_id)
-        return self._api.put(secret_id, value)
+            return self._api.put(secret_id, value)
+        except SecretNotFound:
+            if expected:
+                raise
+            return self._api.create(secret_id, value, self._key_id)
 
     def _secret(self, entry: Mapping[str, Any]) -> Secret:
         return Secret(self._name(entry), entry["SecretString"], entry["VersionId"])
