@@ -99,7 +99,7 @@ class FileStore(BaseStore):
         if not self.path.exists():
             raise StoreNotReady(
                 f"there is no {self.place}",
-                hint="copy the project's example file to it, or create an empty one with `secrets setup`",
+                hint="copy the project's example file to it; `secrets setup` creates it empty",
             )
         return read_text(self.path)
 

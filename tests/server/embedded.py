@@ -93,9 +93,10 @@ class EmbeddedAWS:
             self.deleted.add(body["SecretId"])
         elif operation == "RestoreSecret":
             self.deleted.discard(body["SecretId"])
-        elif operation in {"PutSecretValue", "CreateSecret"}:
-            if body.get("SecretId", body.get("Name")) in self.deleted:
-                return 400, "InvalidRequestException#the secret is marked for deletion"
+        elif operation in {"PutSecretValue", "CreateSecret"} and (
+            body.get("SecretId", body.get("Name")) in self.deleted
+        ):
+            return 400, "InvalidRequestException#the secret is marked for deletion"
         broken = violation(operation, body)
         return (400, f"ValidationException#{broken}") if broken else None
 

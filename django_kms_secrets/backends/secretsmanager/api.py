@@ -186,7 +186,7 @@ class Api:
         # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
         # deletion, is not there; anything else must not look as if it were not there.
         for failure in reply.get("Errors", ()):
-            if failure["ErrorCode"] not in {"ResourceNotFoundException", "InvalidRequestException"}:
+            if not _is_missing(failure["ErrorCode"], failure.get("Message", "")):
                 raise self._service.refused(
                     "BatchGetSecretValue", failure["ErrorCode"], subject=failure["SecretId"]
                 )
@@ -223,8 +223,7 @@ class Api:
         )
 
     def _invalid(self, operation: str, secret_id: str, reply: Mapping[str, Any]) -> SecretsError:
-        # One code for several things; only its text tells a secret in its recovery window apart.
-        if "delet" not in reply.get("Error", {}).get("Message", ""):
+        if not _is_missing("InvalidRequestException", reply.get("Error", {}).get("Message", "")):
             return self._service.refused(
                 operation, "InvalidRequestException", reply, subject=secret_id
             )
@@ -249,6 +248,14 @@ class Api:
                 hint="keep large values elsewhere (S3) and only their key here",
                 names=[secret_id],
             )
+
+
+def _is_missing(code: str, message: str) -> bool:
+    """Whether a failure means that there is no such secret, or that it waits for its deletion."""
+    # InvalidRequestException stands for several things; only its text tells them apart.
+    return code == "ResourceNotFoundException" or (
+        code == "InvalidRequestException" and "delet" in message
+    )
 
 
 def stages(labels: Collection[str]) -> tuple[str, ...]:

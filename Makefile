@@ -1,0 +1,40 @@
+# The commands that matter: make demo, make demo-check, make test.
+
+PYTHON ?= python3
+# Interpreters under pyenv are found although none of them is active. They come last: what is
+# active comes first.
+PYENV_ROOT ?= $(HOME)/.pyenv
+empty :=
+PYENV_PATH := $(subst $(empty) $(empty),:,$(wildcard $(PYENV_ROOT)/versions/3.1[0-9]*/bin))
+export PATH := $(PATH)$(if $(PYENV_PATH),:$(PYENV_PATH))
+
+.PHONY: help demo demo-check test clean
+
+help:
+	@echo "make demo        the example site on an embedded AWS; Ctrl-C stops it"
+	@echo "make demo-check  the same unattended: drives the site, exits 0 or 1"
+	@echo "make test        the suite, lint, types and docs on every Python found"
+	@echo "make clean       remove what these made"
+
+demo: .venv/ready
+	.venv/bin/python example_project/demo.py
+
+demo-check: .venv/ready
+	.venv/bin/python example_project/demo.py --check
+
+test: .venv-tox/ready
+	@.venv-tox/bin/python tests/interpreters.py
+	.venv-tox/bin/tox run $(TOXARGS)
+
+.venv/ready: setup.cfg example_project/requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install -q -e '.[yaml,credstash]' -r example_project/requirements.txt 'moto[server]>=5.2'
+	@touch $@
+
+.venv-tox/ready: tox.ini
+	$(PYTHON) -m venv --clear .venv-tox
+	.venv-tox/bin/python -m pip install -q 'tox>=4.20,<5'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-tox .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
