@@ -12,7 +12,7 @@ from urllib.parse import ParseResult, urlparse
 import environ
 
 from .exceptions import SecretNotFound, SecretsError
-from .offline import EmptyTree, is_offline
+from .offline import EmptyTree
 from .types import SecretStr, masked
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         if name in os.environ or default is not _NOTSET:
             parse = super().get_value
             return _guarded(name, lambda: parse(var, cast, default, parse_default), cast)
-        if is_offline():
+        if self._secrets.offline:
             return _empty(cast)
         return self._raise_missing(name)
 
@@ -115,7 +115,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
     ) -> Any:
         """A string; ``multiline`` turns a written backslash n into a line break."""
         value = self.get_value(var, cast=str, default=default)
-        if choices is not _NOTSET and value not in choices and not is_offline():
+        if choices is not _NOTSET and value not in choices and not self._secrets.offline:
             raise SecretsError(
                 f"{self.prefix}{var} is none of {', '.join(map(repr, choices))}",
                 hint="write one of them",
@@ -145,10 +145,11 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
 
     def db_url(self, var: Text = "DATABASE_URL", default: Any = _NOTSET, engine: Any = None) -> Any:
         """An entry of DATABASES; offline an empty one, which Django takes for the dummy engine."""
-        value = self.get_value(var, default=default)
-        if isinstance(value, str) and not value and is_offline():
-            return {}
-        return self._config(var, lambda: self.db_url_config(_database_url(value), engine))
+
+        def make() -> Any:
+            return self.db_url_config(_database_url(self.get_value(var, default=default)), engine)
+
+        return self._config(var, default, make)
 
     def cache_url(
         self, var: Text = "CACHE_URL", default: Any = _NOTSET, backend: Any = None
@@ -156,6 +157,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         """An entry of CACHES; offline the dummy cache."""
         return self._config(
             var,
+            default,
             lambda: self.cache_url_config(self.url(var, default), backend),
             offline=_DUMMY_CACHE,
         )
@@ -164,19 +166,25 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         self, var: Text = "EMAIL_URL", default: Any = _NOTSET, backend: Any = None
     ) -> Any:
         """The EMAIL settings; offline none."""
-        return self._config(var, lambda: self.email_url_config(self.url(var, default), backend))
+        return self._config(
+            var, default, lambda: self.email_url_config(self.url(var, default), backend)
+        )
 
     def search_url(
         self, var: Text = "SEARCH_URL", default: Any = _NOTSET, engine: Any = None
     ) -> Any:
         """A Haystack connection; offline an empty one."""
-        return self._config(var, lambda: self.search_url_config(self.url(var, default), engine))
+        return self._config(
+            var, default, lambda: self.search_url_config(self.url(var, default), engine)
+        )
 
     def channels_url(
         self, var: Text = "CHANNELS_URL", default: Any = _NOTSET, backend: Any = None
     ) -> Any:
         """A channel layer; offline an empty one."""
-        return self._config(var, lambda: self.channels_url_config(self.url(var, default), backend))
+        return self._config(
+            var, default, lambda: self.channels_url_config(self.url(var, default), backend)
+        )
 
     db = db_url
     cache = cache_url
@@ -184,10 +192,14 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
     channels = channels_url
 
     def _config(
-        self, var: Text, make: Callable[[], Any], offline: Mapping[Text, Any] | None = None
+        self,
+        var: Text,
+        default: Any,
+        make: Callable[[], Any],
+        offline: Mapping[Text, Any] | None = None,
     ) -> Any:
         name = f"{self.prefix}{var}"
-        if is_offline() and name not in os.environ:
+        if self._secrets.offline and name not in os.environ and default is _NOTSET:
             return dict(offline or {})
         return _published(_guarded(name, make, "this kind of URL"))
 

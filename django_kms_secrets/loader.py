@@ -70,11 +70,14 @@ class Secrets(Mapping[str, SecretStr]):
     no client, thread or socket. It may be used from any thread, and after a fork.
 
     ``SHARED | APP`` layers two of them: the right side wins, as with dicts.
+
+    Attributes:
+        offline: whether offline mode made every one of them empty.
     """
 
     def __init__(self, layers: tuple[_Layer, ...], *, offline: bool = False) -> None:
         self._layers = layers
-        self._offline = offline
+        self.offline = offline
         self._lock = threading.RLock()
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
@@ -86,7 +89,7 @@ class Secrets(Mapping[str, SecretStr]):
         Raises:
             SecretNotFound: it is missing; all names of NAMES that are missing are in one error.
         """
-        if self._offline:
+        if self.offline:
             return EmptyText()
         value = tree.reach(self._fetched(), name)
         if value is tree.MISSING:
@@ -95,21 +98,21 @@ class Secrets(Mapping[str, SecretStr]):
 
     def __contains__(self, name: object) -> bool:
         return (
-            not self._offline
+            not self.offline
             and isinstance(name, str)
             and tree.reach(self._fetched(), name) is not tree.MISSING
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(() if self._offline else self._fetched())
+        return iter(() if self.offline else self._fetched())
 
     def __len__(self) -> int:
-        return 0 if self._offline else len(self._fetched())
+        return 0 if self.offline else len(self._fetched())
 
     def __or__(self, other: Secrets) -> Secrets:
         if not isinstance(other, Secrets):
             return NotImplemented
-        return Secrets(self._layers + other._layers, offline=self._offline or other._offline)
+        return Secrets(self._layers + other._layers, offline=self.offline or other.offline)
 
     def __repr__(self) -> str:
         return f"<Secrets from {self.place}>"
@@ -129,7 +132,7 @@ class Secrets(Mapping[str, SecretStr]):
         """
         if name in self:
             return self[name]
-        if not self._offline and not self._is_fetched(name):
+        if not self.offline and not self._is_fetched(name):
             logger.warning(
                 "%s is not among NAMES, so it is not fetched and its default is used: "
                 "add it to NAMES",
@@ -144,7 +147,7 @@ class Secrets(Mapping[str, SecretStr]):
             SecretNotFound: the name is missing.
             SecretsError: its value is not JSON; the value is not repeated.
         """
-        if self._offline:
+        if self.offline:
             return EmptyTree()
         try:
             return masked(tree.load(self[name]))
@@ -187,7 +190,7 @@ class Secrets(Mapping[str, SecretStr]):
         Returns:
             The names whose value changed, appeared or went.
         """
-        if self._offline:
+        if self.offline:
             return frozenset()
         with self._lock:
             old, (new, origin) = self._values or {}, self._fetch()
@@ -197,7 +200,7 @@ class Secrets(Mapping[str, SecretStr]):
     @property
     def place(self) -> str:
         """The stores, as errors name them."""
-        if self._offline:
+        if self.offline:
             return "nowhere: offline mode"
         return " | ".join(layer.store.place for layer in self._layers)
 

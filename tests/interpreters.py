@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from shutil import which
@@ -10,11 +11,13 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 
 
 def works(version: str) -> bool:
-    """Whether that interpreter starts; a shim of a version manager may be there and fail."""
-    path = which(f"python{version}")
-    if path is None:
-        return False
-    return subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+    """Whether one of that version starts; a version manager's shim may come first and fail."""
+    paths = [which(f"python{version}", path=entry) for entry in os.get_exec_path()]
+    return any(
+        subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+        for path in paths
+        if path
+    )
 
 
 if __name__ == "__main__":

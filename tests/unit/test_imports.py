@@ -1,0 +1,157 @@
+"""Importing is free, and imports go one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import django_kms_secrets
+
+ROOT = Path(django_kms_secrets.__file__).parent
+
+# Who may import whom, by the first part below the package; the order is that of the design.
+ALLOWED = {
+    "_version": set(),
+    "types": set(),
+    "exceptions": set(),
+    "envelope": {"exceptions"},
+    "aws": {"_version", "exceptions", "types"},
+    "formats": {"exceptions"},
+    "files": {"exceptions"},
+    "backends.base": {"exceptions", "types"},
+    "backends.credstash": {"aws", "envelope", "exceptions", "types", "backends.base"},
+    "backends.secretsmanager": {"aws", "exceptions", "formats", "types", "backends.base"},
+    "backends.file": {"exceptions", "files", "formats", "types", "backends.base"},
+    "backends.locmem": {"types", "backends.base"},
+    "config": {"backends.base", "exceptions"},
+    "offline": {"exceptions", "types"},
+    "env": {"exceptions", "offline", "types"},
+    "loader": {"config", "env", "exceptions", "formats", "offline", "types"},
+    "conf": set(),
+    "checks": {"conf", "config", "exceptions", "offline"},
+    "apps": {"checks"},
+    "cli": {"backends.base", "config", "exceptions", "files", "formats", "types"},
+    "management": {"cli", "conf", "exceptions"},
+    "__main__": {"cli", "exceptions"},
+    "__init__": {"_version", "exceptions", "loader", "types"},
+}
+DJANGO_PARTS = {"conf", "checks", "apps", "management"}
+
+
+def modules():
+    return sorted(path for path in ROOT.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] == "backends":
+        return "backends" if parts[1] == "__init__" else ".".join(parts[:2])
+    return parts[0]
+
+
+def imported(path: Path, *, runtime: bool) -> set[str]:
+    """The absolute names a module imports; with `runtime` only those outside TYPE_CHECKING."""
+    tree = ast.parse(path.read_text("utf-8"))
+    package = ["django_kms_secrets", *path.relative_to(ROOT).parent.parts]
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if runtime and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            names.update(f"{start}.{alias.name}" for alias in node.names)
+    return names
+
+
+def own_layers(names: set[str]) -> set[str]:
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == "django_kms_secrets" and len(parts) > 1:
+            path = ROOT.joinpath(*parts[1:3])
+            if parts[1] == "backends":
+                found.add(".".join(parts[1:3]))
+            elif path.parent.is_dir() or path.parent.with_suffix(".py").exists():
+                found.add(parts[1])
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    here = layer(path)
+    if here == "backends":
+        return
+    assert own_layers(imported(path, runtime=True)) - {here} <= ALLOWED[here]
+
+
+def test_the_design_names_every_module():
+    assert {layer(path) for path in modules()} - {"backends"} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_django_parts_import_settings_and_apps(path):
+    names = imported(path, runtime=True)
+    touches = any(name.startswith(("django.conf", "django.apps")) for name in names)
+    assert not touches or layer(path) in DJANGO_PARTS
+
+
+def test_the_rules_see_what_they_forbid(tmp_path, monkeypatch):
+    """The same functions find a forbidden import in a module that has one."""
+    module = tmp_path / "types.py"
+    module.write_text("from .loader import load\nimport django.conf\n")
+    (tmp_path / "loader.py").touch()
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    names = imported(module, runtime=True)
+    assert own_layers(names) - ALLOWED[layer(module)] == {"loader"}
+    assert any(name.startswith("django.conf") for name in names)
+
+
+IMPORT = """
+import sys
+opened = []
+def audit(event, args):
+    code = event == "open" and str(args[0]).endswith((".py", ".pyc", ".so"))
+    if event.startswith(("socket.", "subprocess.", "open")) and not code:
+        opened.append((event, args))
+import django.core.exceptions, django.utils.module_loading, logging, json, inspect, difflib
+import urllib.parse, queue, threading, csv, tempfile
+sys.addaudithook(audit)
+import django_kms_secrets
+heavy = {"boto3", "botocore", "environ", "yaml", "rich", "cryptography", "django.apps", "django.db"}
+print(sorted(heavy & set(sys.modules)), opened)
+from django.conf import settings
+print(settings.configured)
+"""
+
+
+def test_importing_the_package_touches_nothing(tmp_path):
+    """No boto3, settings, apps, network or file: who only imports it pays nothing."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IMPORT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[] []\nFalse\n"
+
+
+def test_the_tests_run_against_what_is_installed_where_tox_says_so():
+    """Under tox the sources are not there to be imported by accident."""
+    import os
+
+    if os.environ.get("TOX_ENV_NAME"):
+        assert "site-packages" in str(ROOT)
