@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from . import wall
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 wall.build()
+
+# Shared machines are slow at times, and no test here measures time.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
