@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..exceptions import SecretNotFound, SecretsError, VersionConflict
 from ..types import CURRENT, SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from django.core.checks import CheckMessage
     from typing_extensions import Self
 
     from ..types import Secret, SecretVersion
+
+T = TypeVar("T")
 
 #: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
 ABSENT = ""
@@ -134,7 +136,7 @@ class BaseStore(abc.ABC):
         """
         for name, value in values.items():
             checked(name, value)
-        return [self.put(name, value) for name, value in values.items()]
+        return put_runs(values.items(), lambda pair: [self.put(*pair)])
 
     def history(self, name: str) -> Sequence[SecretVersion]:
         """List the versions of one secret, oldest first, without values.
@@ -234,6 +236,32 @@ def expect(expected: str | None, at: str, name: str, store: BaseStore) -> None:
             hint="somebody else wrote it; read it again and decide",
             names=[name],
         )
+
+
+def put_runs(runs: Iterable[T], put: Callable[[T], Sequence[SecretVersion]]) -> list[SecretVersion]:
+    """Write one run after another; an error says which names were stored before it.
+
+    Args:
+        runs: what is written whole or not at all, each.
+        put: writes one of them.
+
+    Returns:
+        All versions written, in their order.
+    """
+    stored: list[SecretVersion] = []
+    for run in runs:
+        try:
+            stored += put(run)
+            continue
+        except SecretsError as exc:
+            if not stored:
+                raise
+            names = ", ".join(entry.name for entry in stored)
+            error = type(exc)(
+                f"{exc.message}; stored before that: {names}", hint=exc.hint, names=exc.names
+            )
+        raise error
+    return stored
 
 
 def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretNotFound:

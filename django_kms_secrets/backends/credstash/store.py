@@ -18,7 +18,16 @@ from ...exceptions import (
     VersionConflict,
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
-from ..base import BaseStore, KeyedStore, NumberedStore, checked, expect, not_found, secret_text
+from ..base import (
+    BaseStore,
+    KeyedStore,
+    NumberedStore,
+    checked,
+    expect,
+    not_found,
+    put_runs,
+    secret_text,
+)
 from .keys import DataKeys
 from .table import (
     ITEM_BYTES,
@@ -235,20 +244,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
             for start in range(0, len(seals), TRANSACTION_ITEMS)
             for item in self._run(seals[start : start + TRANSACTION_ITEMS])
         ]
-        stored: list[SecretVersion] = []
-        for run in transactions(items):
-            error = self._put_run(run)
-            if error and stored:
-                names = ", ".join(entry.name for entry in stored)
-                raise type(error)(
-                    f"{error.message}; stored before that: {names}",
-                    hint=error.hint,
-                    names=error.names,
-                )
-            if error:
-                raise error
-            stored += [_entry(item) for item in run]
-        return stored
+        return put_runs(transactions(items), self._put_run)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version."""
@@ -259,12 +255,9 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         self._table.put(item)
         return _entry(item)
 
-    def _put_run(self, run: Sequence[Item]) -> SecretsError | None:
-        try:
-            self._run([partial(self._table.put_all, run)])
-        except SecretsError as exc:
-            return exc
-        return None
+    def _put_run(self, run: Sequence[Item]) -> list[SecretVersion]:
+        self._run([partial(self._table.put_all, run)])
+        return [_entry(item) for item in run]
 
     def _delete(self, name: str) -> None:
         versions = self._table.versions(name, ("name", "version"))

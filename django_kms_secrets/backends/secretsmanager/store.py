@@ -127,7 +127,7 @@ class SecretsManagerStore(BaseStore):
             checked(name, value)
         if self.secret_id:
             return self._do(lambda names: names.put(values, None))
-        return [self.put(name, value) for name, value in values.items()]
+        return super().put_many(values)
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""
