@@ -62,17 +62,19 @@ def write_private(path: str | os.PathLike[str], text: str) -> None:
             file is as it was.
     """
     target = Path(path)
-    if target.is_symlink() or (target.exists() and not target.is_file()):
+    try:
+        replaceable = not target.is_symlink() and (target.is_file() or not target.exists())
+        if replaceable:
+            _replace(target, text.encode("utf-8"))
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    else:
+        if replaceable:
+            return
         raise SecretsError(
             f"{target} is a symbolic link or not a regular file",
             hint="give the path of the file itself",
         )
-    try:
-        _replace(target, text.encode("utf-8"))
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
-    else:
-        return
     raise SecretsError(f"cannot write {target}: {reason}", hint="check the directory")
 
 
@@ -81,6 +83,7 @@ def _replace(target: Path, data: bytes) -> None:
     descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
+            Path(draft).chmod(PRIVATE)  # the umask may have taken away from it
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -26,7 +26,7 @@ def is_offline() -> bool:
     """Whether this process may touch a store at import.
 
     Returns:
-        True if `VARIABLE` is set to 1, or this process is ``manage.py secrets …``.
+        True if `VARIABLE` is set to 1, or this process is ``manage.py secrets …`` or its help.
 
     Raises:
         SecretsError: `VARIABLE` is neither on nor off.
@@ -44,8 +44,9 @@ def is_offline() -> bool:
 def _runs_our_command(argv: list[str]) -> bool:
     program = PurePath(argv[0]) if argv else PurePath()
     if program.name == "__main__.py" and program.parent.name == "django":
-        return argv[1:2] == [COMMAND]  # python -m django secrets
-    return program.stem in {"manage", "django-admin"} and argv[1:2] == [COMMAND]
+        program = PurePath("django-admin")  # python -m django
+    command = argv[2:3] if argv[1:2] == ["help"] else argv[1:2]
+    return program.stem in {"manage", "django-admin"} and command == [COMMAND]
 
 
 class EmptyText(SecretStr):

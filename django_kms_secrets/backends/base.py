@@ -194,19 +194,17 @@ class KeyedStore(abc.ABC):
         """
 
 
-def checked(name: str, value: str | None = None) -> None:
+def checked(name: str, value: str = "") -> None:
     """Refuse a name or value that no store could give back unchanged.
 
     Raises:
         SecretsError: the name is empty or has control characters, or the value is no text.
     """
-    if not name or not name.isprintable() or name != name.strip():
+    if not isinstance(name, str) or not name or not name.isprintable() or name != name.strip():
         raise SecretsError(
             f"{name!r} is not a name for a secret",
             hint="a name is one or more printable characters, with no space at either end",
         )
-    if value is None:
-        return
     if not isinstance(value, str):
         raise SecretsError(f"the value of {name} is not text", hint="give a str", names=[name])
     if any("\ud800" <= char <= "\udfff" for char in value):

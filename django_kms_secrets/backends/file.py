@@ -50,13 +50,13 @@ class FileStore(BaseStore):
         values = self._read()
         if name not in values or version not in (CURRENT, VERSION):
             raise not_found(name, self, version=version)
-        return Secret(name, SecretStr(values[name]), VERSION)
+        return Secret(name, values[name], VERSION)
 
     def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
         """Read the file once."""
         values = self._read()
         wanted = values if names is None else [name for name in names if name in values]
-        return {name: Secret(name, SecretStr(values[name]), VERSION) for name in wanted}
+        return {name: Secret(name, values[name], VERSION) for name in wanted}
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """The names in the file."""
@@ -103,20 +103,35 @@ class FileStore(BaseStore):
             )
         return read_text(self.path)
 
-    def _read(self) -> dict[str, str]:
+    # An error that is raised while the file's text stands in a frame is replaced by a new one: a
+    # traceback that shows the frames' variables would show every value.
+
+    def _read(self) -> dict[str, SecretStr]:
         try:
-            return formats.parse(self._text(), self._format)
-        except StoreNotReady:
-            raise
+            values = formats.parse(self._text(), self._format)
+            return {name: SecretStr(value) for name, value in values.items()}
         except SecretsError as exc:
-            error = SecretsError(f"{self.place}: {exc.message}", hint=exc.hint, names=exc.names)
+            error = self._replaced(exc)
         raise error
 
     def _write(self, changes: Mapping[str, str], removals: Collection[str] = ()) -> None:
-        if self._format == "dotenv":
-            text = dotenv.edit(self._text(), changes, removals)
+        try:
+            text = SecretStr(self._changed(changes, removals))
+        except SecretsError as exc:
+            error = self._replaced(exc)
         else:
-            values = {**self._read(), **changes}
-            kept = {name: value for name, value in values.items() if name not in removals}
-            text = formats.dump(kept, self._format)
-        write_private(self.path, text)
+            write_private(self.path, text)
+            return
+        raise error
+
+    def _changed(self, changes: Mapping[str, str], removals: Collection[str]) -> str:
+        if self._format == "dotenv":
+            return dotenv.edit(self._text(), changes, removals)
+        values = {**self._read(), **changes}
+        kept = {name: value for name, value in values.items() if name not in removals}
+        return formats.dump(kept, self._format)
+
+    def _replaced(self, exc: SecretsError) -> SecretsError:
+        if isinstance(exc, StoreNotReady):
+            return StoreNotReady(exc.message, hint=exc.hint)
+        return SecretsError(f"{self.place}: {exc.message}", hint=exc.hint, names=exc.names)

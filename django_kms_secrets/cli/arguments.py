@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from .console import Console
 
+#: As credstash names them.
+DIGESTS = ("SHA", "SHA224", "SHA256", "SHA384", "SHA512", "MD5")
 #: Arguments that replace an option of the store for one run: the argument's dest -> the option.
 OVERRIDES = {"context": "context", "key": "key_id", "digest": "digest"}
 
@@ -24,6 +26,7 @@ def add_context(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "context",
         nargs="*",
+        default=[],
         metavar="CONTEXT=VALUE",
         help="the KMS encryption context, instead of the configured one (CredStash)",
     )
@@ -33,7 +36,11 @@ def add_key_and_digest(parser: argparse.ArgumentParser) -> None:
     """``-k`` and ``-d``."""
     parser.add_argument("-k", "--key", metavar="KEY", help="the KMS key for what is written")
     parser.add_argument(
-        "-d", "--digest", metavar="DIGEST", help="the digest of the HMAC (CredStash; SHA256)"
+        "-d",
+        "--digest",
+        choices=DIGESTS,
+        metavar="DIGEST",
+        help=f"the digest of the HMAC (CredStash): {', '.join(DIGESTS)}; SHA256",
     )
     parser.add_argument(
         "-a",
@@ -101,7 +108,7 @@ def read_value(argument: str, console: Console) -> str:
     if argument == "-":
         value = read_stdin()
     elif argument.startswith("@"):
-        value = files.read_text(Path(argument[1:]).expanduser())
+        value = read_file(argument)
     else:
         console.say(
             "warning: the value was on the command line, where `ps` and the shell's history show "
@@ -113,10 +120,44 @@ def read_value(argument: str, console: Console) -> str:
     return value
 
 
+def read_file(argument: str) -> str:
+    """All of a file, given as ``FILE`` or ``@FILE``, as text.
+
+    Raises:
+        SecretsError: it cannot be read, is too large, or not UTF-8. A path that is not there is
+            not repeated: it may be a value.
+    """
+    path = path_of(argument)
+    if not _exists(path):
+        raise SecretsError(
+            "there is no file of the name that was given, or it cannot be reached",
+            hint="check the path; a value that begins with @ goes through stdin (-)",
+        )
+    return files.read_text(path)
+
+
+def path_of(argument: str) -> Path:
+    """The path in ``FILE`` or ``@FILE``; ``~`` is a home directory."""
+    path = Path(argument.removeprefix("@"))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # there is no such user
+        return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long: a value
+        return False
+
+
 def read_stdin() -> str:
     """All of stdin as text.
 
     Raises:
-        SecretsError: it is too large, or not UTF-8.
+        SecretsError: it is closed, is too large, or not UTF-8.
     """
+    if sys.stdin is None:
+        raise SecretsError("stdin is closed", hint="send the values to it, or name a file")
     return files.decode(sys.stdin.buffer.read(files.MAX_BYTES + 1), "stdin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import sys
@@ -35,8 +36,18 @@ class Console:
 
     def data(self, text: str) -> None:
         """Write data, exactly as given."""
-        self._out.write(text)
-        self._out.flush()
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except UnicodeEncodeError as exc:
+            encoding = exc.encoding
+        else:
+            return
+        # Outside of the except block: the codec's error carries the text.
+        raise SecretsError(
+            f"stdout takes only {encoding}, and this is not all of that",
+            hint="set PYTHONIOENCODING=utf-8, or write to a file with -o",
+        )
 
     def say(self, text: str) -> None:
         """Write a line for people."""
@@ -61,7 +72,7 @@ class Console:
         """
         if yes:
             return
-        if not sys.stdin.isatty():
+        if not _has_terminal():
             raise SecretsError(f"not done without a yes: {question}", hint="add --yes")
         self._err.write(f"{question} [y/N] ")
         self._err.flush()
@@ -72,14 +83,17 @@ class Console:
         """Ask for a value on the terminal, without an echo.
 
         Raises:
-            SecretsError: there is no terminal.
+            SecretsError: there is no terminal, or it was answered by Ctrl-D.
         """
-        if not sys.stdin.isatty():
+        if not _has_terminal():
             raise SecretsError(
                 f"no value for {name}, and no terminal to ask on",
                 hint=f"write `put {name} -` to read it from stdin, or @FILE",
             )
-        return getpass.getpass(f"{name}: ")
+        with contextlib.suppress(EOFError):
+            return getpass.getpass(f"{name}: ")
+        self.say("")
+        raise SecretsError(f"no value for {name}: the input ended", hint="type it, then Enter")
 
     def rows(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], format: str) -> None:  # noqa: A002
         """Write a table: aligned on a terminal, separated by tabs in a pipe, or as JSON.
@@ -109,6 +123,10 @@ class Console:
         for row in rows:
             table.add_row(*(Text(_cell(row[name])) for name in names))
         RichConsole(file=self._out).print(table)  # type: ignore[arg-type]
+
+
+def _has_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()  # None: it was closed (<&-)
 
 
 def _cell(value: Any) -> str:

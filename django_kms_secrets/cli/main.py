@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from ..config import read_config
+from ..config import URL_VARIABLE, read_config
+from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import delete, get, getall, history, keys, list_, put, putall, setup
 
@@ -53,21 +55,70 @@ class _VerbParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         if self._mixing:
             return super().parse_known_args(args, namespace)
+        args, literal = _set_aside(list(sys.argv[1:] if args is None else args))
         self._mixing = True
         try:
             parsed, extras = self.parse_known_intermixed_args(args, namespace)
         finally:
             self._mixing = False
+        for dest, value in vars(parsed).items():
+            setattr(parsed, dest, _put_back(value, literal))
         if extras:
             self.error(
-                f"{len(extras)} arguments too many or unknown; a value that begins with - goes "
-                "after --"
+                f"{len(extras)} argument{'s' if len(extras) > 1 else ''} too many or unknown; "
+                "a value that begins with - goes after --"
             )
         return parsed, extras
 
 
-def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the verbs."""
+def _set_aside(args: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Replace what stands after ``--`` by stand-ins, which cannot be taken for options.
+
+    Of positionals in two places (``put -k KEY -- NAME -VALUE``) argparse forgets which stood there.
+    """
+    if "--" not in args:
+        return args, {}
+    end = args.index("--")
+    # No argument of a process has a NUL in it.
+    literal = {f"\0{index}": arg for index, arg in enumerate(args[end + 1 :])}
+    return [*args[: end + 1], *literal], literal
+
+
+def _put_back(value: Any, literal: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_put_back(inner, literal) for inner in value]
+    return literal.get(value, value) if isinstance(value, str) else value
+
+
+# What argparse says of an argument that it refuses, and then repeats.
+_REPEATED = re.compile(
+    r"(invalid choice): .*(?= \(choose from )"
+    r"|(ambiguous option|ignored explicit argument|unrecognized arguments|invalid \w+ value).*",
+    re.DOTALL,
+)
+
+
+def _hush(parser: argparse.ArgumentParser) -> None:
+    """Keep what a parser refuses out of its errors: it may be a value in the wrong place."""
+    refuse = parser.error
+
+    def error(message: str) -> NoReturn:
+        refuse(_REPEATED.sub(lambda match: match[1] or match[2], message))
+
+    parser.error = error  # type: ignore[method-assign]
+
+
+def add_verbs(
+    parser: argparse.ArgumentParser, shared: Sequence[argparse.ArgumentParser] = ()
+) -> None:
+    """Give a parser the verbs.
+
+    Args:
+        parser: which one.
+        shared: parsers whose options every verb takes too, so that they may stand after it.
+    """
+    _hush(parser)
+    _add_url(parser, default=None)
     # Django's parser class stays underneath: call_command() needs its errors.
     parser_class = type("VerbParser", (_VerbParser, type(parser)), {})
     choices: Any = parser.add_subparsers(
@@ -81,10 +132,20 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
             aliases=getattr(module, "ALIASES", ()),
             help=text.splitlines()[0],
             description=text,
+            parents=shared,
+            # An abbreviation could be meant for a value that begins with - as well.
+            allow_abbrev=False,
         )
+        _hush(verb)
         module.add_arguments(verb)
-        verb.add_argument("--url", metavar="URL", help="the store, instead of the configured one")
+        _add_url(verb, default=argparse.SUPPRESS)  # None would undo one that stands before the verb
         verb.set_defaults(verb=name)
+
+
+def _add_url(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--url", metavar="URL", default=default, help="the store, instead of the configured one"
+    )
 
 
 def run(
@@ -105,11 +166,44 @@ def run(
     """
     verb = VERBS[options["verb"]]
     options = getattr(verb, "prepare", dict)(options)
-    config = read_config(options.get("url") or source).with_options(**overrides_of(options))
+    source = options.get("url") or source or os.environ.get(URL_VARIABLE)
+    if not source:
+        raise SecretsError(
+            "there is no store to work on",
+            hint=f"give --url URL, or set KMS_SECRETS in the settings, or {URL_VARIABLE}",
+        )
+    config = read_config(source).with_options(**overrides_of(options))
     with config.make_store() as store:
         return verb.run(store, options, console)
 
 
-def close_quietly() -> None:
-    """After a reader went away (``| head``): let nothing more be written at exit."""
+def run_as_program(
+    options: Mapping[str, Any], console: Console, source: Mapping[str, Any] | str | None
+) -> int:
+    """Run the verb that was parsed as the work of this process: errors become words.
+
+    Args:
+        options, console, source: as of `run`.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 130 for Ctrl-C.
+    """
+    try:
+        return run(options, console, source)
+    except SecretsError as exc:
+        console.fail(exc)
+    except BrokenPipeError:  # the reader went away (``| head``)
+        _close_stdout()
+    except OSError as exc:  # of the stores' and files' own, none gets here
+        _close_stdout()
+        reason = f"cannot write to stdout: {exc.strerror}"
+        console.fail(SecretsError(reason, hint="check the disk, or what reads it"))
+    except KeyboardInterrupt:
+        console.say("")
+        return 130
+    return 1
+
+
+def _close_stdout() -> None:
+    """Let nothing more be written at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

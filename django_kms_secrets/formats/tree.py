@@ -8,6 +8,8 @@ back as the same text, whichever way it went.
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SecretsError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 #: What `reach` gives where there is nothing.
 MISSING: Any = object()
 
+# An escape that is half of a character; whether the other half follows, only parsing tells.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 def load(text: str) -> Any:
     """Parse JSON, with names that are unique.
@@ -26,17 +31,23 @@ def load(text: str) -> Any:
         SecretsError: it is not JSON (with line and column), or a name stands twice.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text.removeprefix("\ufeff"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
+            parse_float=_finite,
         )
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno}, column {exc.colno}: {exc.msg}"
     except _Refused as exc:
         where = str(exc)
     except RecursionError:
         where = "nested too deeply"
+    except UnicodeEncodeError:
+        where = "an escape that is half of a character"
     except ValueError:
         where = "a number too long to read"
     raise SecretsError(f"not valid JSON ({where})", hint="check it with `python -m json.tool`")
@@ -90,6 +101,9 @@ def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
         if isinstance(value, (str, dict, list)):
             try:
                 texts[name] = text_of(value)
+                texts[name].encode("utf-8")
+            except UnicodeEncodeError:
+                refused[name] = "half of a character"
             except (TypeError, ValueError, RecursionError):
                 refused[name] = "a tree with something in it that JSON does not have"
         else:
@@ -114,17 +128,8 @@ def reach(values: Mapping[str, Any], path: str) -> Any:
     """
     if path in values:
         return values[path]
-    head, dot, rest = path.partition(".")
-    while dot:
-        if head in values:
-            inner = values[head]
-            if isinstance(inner, str):
-                inner = parse_object(inner)
-            if isinstance(inner, dict):
-                return reach(inner, rest)
-        more, dot, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return MISSING
+    step = _step(values, path)
+    return reach(step[1], step[2]) if step else MISSING
 
 
 def place(values: dict[str, Any], path: str, text: str) -> None:
@@ -133,38 +138,54 @@ def place(values: dict[str, Any], path: str, text: str) -> None:
     What is there keeps its JSON type: a string stays a string, a number whose new text is a number
     stays a number. A new value that is a tree's canonical text becomes that tree.
     """
-    holder, key = _holder(values, path)
-    old = holder.get(key, MISSING)
-    holder[key] = text if isinstance(old, str) else _typed(text, old)
+    step = None if path in values else _step(values, path)
+    if step:
+        head, inner, rest = step
+        place(inner, rest, text)
+        values[head] = text_of(inner) if isinstance(values[head], str) else inner
+    else:
+        old = values.get(path, MISSING)
+        values[path] = text if isinstance(old, str) else _typed(text, old)
 
 
 def remove(values: dict[str, Any], path: str) -> bool:
     """Take a value out of a document; False where there was none."""
-    holder, key = _holder(values, path)
-    return holder.pop(key, MISSING) is not MISSING
+    step = None if path in values else _step(values, path)
+    if step is None:
+        return values.pop(path, MISSING) is not MISSING
+    head, inner, rest = step
+    removed = remove(inner, rest)
+    if removed and isinstance(values[head], str):
+        values[head] = text_of(inner)
+    return removed
 
 
-def _holder(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
-    """The innermost tree on the way of a dotted name, and the key that is left there."""
-    if path not in values:
-        head, dot, rest = path.partition(".")
-        while dot:
-            if isinstance(values.get(head), dict):
-                return _holder(values[head], rest)
-            more, dot, rest = rest.partition(".")
-            head = f"{head}.{more}"
-    return values, path
+def _step(values: Mapping[str, Any], path: str) -> tuple[str, dict[str, Any], str] | None:
+    """The first tree on the way of a dotted name: its key, itself, and what is left of the name."""
+    head, dot, rest = path.partition(".")
+    while dot:
+        inner = values.get(head)
+        if isinstance(inner, str):
+            inner = parse_object(inner)
+        if isinstance(inner, dict):
+            return head, inner, rest
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
 
 
 def _typed(text: str, old: Any) -> Any:
     value = from_text(text)
-    if isinstance(value, str) and old is not MISSING:
-        try:
-            value = load(text)
-        except SecretsError:
-            return text
-        return value if type(value) is type(old) else text
-    return value
+    if not isinstance(value, str) or old is MISSING:
+        return value
+    try:
+        value = load(text)
+    except SecretsError:
+        return text
+    if type(value) is not type(old):
+        return text
+    # A number may be written in several ways, and only one of them comes back as it was.
+    return value if isinstance(value, (dict, list)) or text_of(value) == text else text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -178,6 +199,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(constant: str) -> Any:
     raise _Refused(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError
+    return number
 
 
 class _Refused(Exception):

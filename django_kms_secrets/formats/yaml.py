@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..exceptions import SecretsError
@@ -14,6 +15,7 @@ except ImportError:
 
 _ALIAS = "aliases are not allowed"
 _TWICE = "a name stands more than once"
+_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,14 +50,26 @@ def load(text: str) -> Any:
         where = "a character that YAML does not allow"
     except RecursionError:
         where = "nested too deeply"
-    except ValueError:
-        where = "a number or date that cannot be read"
+    except (AttributeError, LookupError, TypeError, ValueError):
+        # PyYAML's own for a value that is not of its type, such as ``!!bool maybe``.
+        where = "a number, date or other type that cannot be read"
     raise SecretsError(f"not valid YAML ({where})", hint="quote the values")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe, and exact: PyYAML does not read back every line break that it writes as it is."""
+
+    def represent_str(self, data: str) -> Any:
+        style = '"' if _ODD_BREAK.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def dump(values: dict[str, Any]) -> str:
     """Write names and values as block YAML."""
-    text: str = yaml.safe_dump(
-        values, default_flow_style=False, allow_unicode=True, sort_keys=False
+    text: str = yaml.dump(
+        values, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
     )
     return text

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 REGION = "ap-northeast-2"
 
-#: What a fault gives back instead of moto: a status, and the error code of the reply.
-Refusal = tuple[int, str]
+#: What a fault gives back instead of moto: a status, and the error code of the reply (a message
+#: may follow after #), or the whole body of the reply.
+Refusal = tuple[int, str | dict[str, Any]]
 
 
 @dataclass
@@ -102,11 +103,13 @@ class EmbeddedAWS:
 
 
 def _answer(refusal: Refusal, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    status, code = refusal
-    code, _, message = code.partition("#")
-    text = json.dumps({"__type": code, "message": message or "refused by the test"}).encode()
+    status, body = refusal
+    if isinstance(body, str):
+        code, _, message = body.partition("#")
+        body = {"__type": code, "message": message or "refused by the test"}
+    text = json.dumps(body).encode()
     headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))]
-    start_response(f"{status} refused", headers)
+    start_response(f"{status} from the test", headers)
     return [text]
 
 

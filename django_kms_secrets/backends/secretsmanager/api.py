@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Api:
     Args:
         service: the service.
         place: the store, as errors name it.
+        prefix: what errors leave out at the beginning of a name.
         run: runs tasks side by side within the deadline of the store's operation.
     """
 
@@ -41,9 +43,11 @@ class Api:
         self,
         service: Service,
         place: str,
+        prefix: str,
         run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
     ) -> None:
         self._service = service
+        self._prefix = prefix
         self._run = run
         self.place = place
 
@@ -53,9 +57,12 @@ class Api:
         Raises:
             SecretNotFound: no such secret or version, or it waits for its deletion.
         """
-        selector = (
-            {"VersionStage": _LABELS[version]} if version in _LABELS else {"VersionId": version}
-        )
+        if version in _LABELS:
+            selector = {"VersionStage": _LABELS[version]}
+        elif _is_version_id(version):
+            selector = {"VersionId": version}
+        else:
+            raise self._missing(secret_id)
         return self._text(self._call("GetSecretValue", secret_id, **selector))
 
     def values(self, secret_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -83,7 +90,8 @@ class Api:
 
     def versions(self, secret_id: str) -> list[dict[str, Any]]:
         """ListSecretVersionIds: versions with a label, and recent ones without; oldest first."""
-        self.describe(secret_id)
+        if self.describe(secret_id).get("DeletedDate"):
+            raise self._missing(secret_id)
         versions: list[dict[str, Any]] = []
         request: dict[str, Any] = {"IncludeDeprecated": True}
         while True:
@@ -112,13 +120,14 @@ class Api:
             WaitsForDeletion: it existed, and its name is not free yet.
         """
         self._check_size(secret_id, value)
+        name = self._shown(secret_id)
         reply = self._service.call(
             "CreateSecret",
             {
                 "ResourceExistsException": lambda _: VersionConflict(
-                    f"{secret_id} exists already in {self.place}",
+                    f"{name} exists already in {self.place}",
                     hint="somebody else created it; read it and decide",
-                    names=[secret_id],
+                    names=[name],
                 ),
                 "InvalidRequestException": partial(self._invalid, "CreateSecret", secret_id),
             },
@@ -133,7 +142,7 @@ class Api:
         self._check_size(secret_id, value)
         return str(self._call("PutSecretValue", secret_id, SecretString=value)["VersionId"])
 
-    def swap(self, secret_id: str, value: str, expected: str) -> str:
+    def swap(self, secret_id: str, value: str, expected: str, names: Sequence[str]) -> str:
         """Make a value current only if the expected version still is; gives the new version id.
 
         PutSecretValue alone would overwrite what another writer put a moment before. So the value
@@ -141,10 +150,19 @@ class Api:
         the service's compare-and-set, moves AWSCURRENT. The new version waits under a label of
         its own, because a stray AWSPENDING would block RotateSecret.
 
+        Args:
+            secret_id: the secret.
+            value: its new value.
+            expected: the version id that must still be current.
+            names: what the value changes, for errors.
+
         Raises:
             VersionConflict: another version is current.
+            SecretNotFound: there is no such secret.
         """
         self._check_size(secret_id, value)
+        if not _is_version_id(expected):
+            raise self.conflict(names)
         token = str(uuid.uuid4())
         label = f"django-kms-secrets-{token}"
         self._call(
@@ -157,20 +175,22 @@ class Api:
         try:
             self._service.call(
                 "UpdateSecretVersionStage",
-                {"InvalidParameterException": lambda _: self._conflict(secret_id)},
+                {"InvalidParameterException": lambda _: self.conflict(names)},
                 SecretId=secret_id,
                 VersionStage="AWSCURRENT",
                 MoveToVersionId=token,
                 RemoveFromVersionId=expected,
             )
         finally:
-            # Without a label a version is deprecated, and the service removes it in time.
-            self._call(
-                "UpdateSecretVersionStage",
-                secret_id,
-                VersionStage=label,
-                RemoveFromVersionId=token,
-            )
+            # Without a label a version is deprecated, and the service removes it in time. Whether
+            # the value is current was decided above; a label that stays does no harm.
+            with contextlib.suppress(SecretsError):
+                self._call(
+                    "UpdateSecretVersionStage",
+                    secret_id,
+                    VersionStage=label,
+                    RemoveFromVersionId=token,
+                )
         return token
 
     def delete(self, secret_id: str, days: int) -> None:
@@ -201,16 +221,17 @@ class Api:
 
     def _text(self, entry: dict[str, Any]) -> dict[str, Any]:
         if "SecretString" not in entry:
+            name = self._shown(entry["Name"])
             raise SecretIntegrityError(
-                f"{entry['Name']} in {self.place} is binary, not text",
+                f"{name} in {self.place} is binary, not text",
                 hint="store it as base64 text, and decode it where it is used",
-                names=[entry["Name"]],
+                names=[name],
             )
         return entry
 
     def _call(self, operation: str, secret_id: str, **parameters: Any) -> dict[str, Any]:
         def missing(_: object) -> SecretsError:
-            return SecretNotFound(f"{secret_id} is not in {self.place}", names=[secret_id])
+            return self._missing(secret_id)
 
         return self._service.call(
             operation,
@@ -227,27 +248,43 @@ class Api:
             return self._service.refused(
                 operation, "InvalidRequestException", reply, subject=secret_id
             )
+        name = self._shown(secret_id)
         return WaitsForDeletion(
-            f"{secret_id} in {self.place} was deleted and can still be restored",
+            f"{name} in {self.place} was deleted and can still be restored",
             hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
-            names=[secret_id],
+            names=[name],
         )
 
-    def _conflict(self, secret_id: str) -> SecretsError:
+    def _missing(self, secret_id: str) -> SecretNotFound:
+        name = self._shown(secret_id)
+        return SecretNotFound(f"{name} is not in {self.place}", names=[name])
+
+    def conflict(self, names: Sequence[str]) -> VersionConflict:
+        """The error for a write that somebody else's has overtaken."""
         return VersionConflict(
-            f"somebody else wrote to {secret_id} in {self.place} at the same time; "
+            f"somebody else wrote to {self.place} at the same time: {', '.join(names)}; "
             "nothing was stored",
             hint="read it again and decide",
-            names=[secret_id],
+            names=names,
         )
 
     def _check_size(self, secret_id: str, value: str) -> None:
+        name = self._shown(secret_id)
+        if not value:
+            raise SecretsError(
+                f"{name} would be empty, and Secrets Manager takes no empty value",
+                hint="delete the secret, and give its default where it is read",
+                names=[name],
+            )
         if (size := len(value.encode("utf-8"))) > VALUE_BYTES:
             raise SecretsError(
-                f"{secret_id} is {size:,} bytes; Secrets Manager takes {VALUE_BYTES:,}",
+                f"{name} is {size:,} bytes; Secrets Manager takes {VALUE_BYTES:,}",
                 hint="keep large values elsewhere (S3) and only their key here",
-                names=[secret_id],
+                names=[name],
             )
+
+    def _shown(self, secret_id: str) -> str:
+        return secret_id.removeprefix(self._prefix)
 
 
 def _is_missing(code: str, message: str) -> bool:
@@ -256,6 +293,11 @@ def _is_missing(code: str, message: str) -> bool:
     return code == "ResourceNotFoundException" or (
         code == "InvalidRequestException" and "delet" in message
     )
+
+
+def _is_version_id(version: str) -> bool:
+    # What the service itself refuses as no version id cannot be one that is there.
+    return 32 <= len(version) <= 64
 
 
 def stages(labels: Collection[str]) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...exceptions import SecretIntegrityError, SecretNotFound, StoreNotReady
 from ...formats import tree
-from ...types import CURRENT, Secret, SecretStr, SecretVersion
+from ...types import CURRENT, Secret, SecretStr, SecretVersion, masked
 from ..base import ABSENT
 from .api import stages, version_of
 
@@ -78,27 +77,29 @@ class Document:
     def put(self, values: Mapping[str, str], expected: str | None) -> list[SecretVersion]:
         """Read, change, swap; all values in one write."""
         state = self._read()
-        document = copy.deepcopy(state.values)
+        document = masked(state.values)
         for name, value in values.items():
             known = tree.reach(document, name) is not tree.MISSING
             self._expect(expected, state.version if known else ABSENT, name)
             tree.place(document, name, value)
-        version = self._api.swap(self._secret_id, tree.text_of(document), state.version)
+        version = self._swap(document, state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
 
     def delete(self, name: str) -> None:
         """Read, take the name out, swap."""
         state = self._read()
-        document = copy.deepcopy(state.values)
+        document = masked(state.values)
         if not tree.remove(document, name):
             raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
-        self._api.swap(self._secret_id, tree.text_of(document), state.version)
+        self._swap(document, state, [name])
 
     def setup(self) -> bool:
         """Create the document, empty; restore it if it was deleted, fill it if it has no value."""
         try:
             known = self._api.describe(self._secret_id)
         except SecretNotFound:
+            known = {}
+        if not known:
             self._api.create(self._secret_id, "{}", self._key_id)
             return True
         if known.get("DeletedDate"):
@@ -108,6 +109,10 @@ class Document:
             self._api.put(self._secret_id, "{}")
             return True
         return False
+
+    def _swap(self, document: Mapping[str, Any], state: _State, names: list[str]) -> str:
+        text = SecretStr(tree.text_of(document))
+        return self._api.swap(self._secret_id, text, state.version, names)
 
     def _read(self, version: str = CURRENT) -> _State:
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...exceptions import SecretNotFound
 from ...types import CURRENT, Secret, SecretVersion
-from .api import WaitsForDeletion, rank, stages
+from .api import WaitsForDeletion, rank, stages, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +75,7 @@ class Names:
     def put(self, values: Mapping[str, str], expected: str | None) -> list[SecretVersion]:
         """PutSecretValue, CreateSecret or, with an expectation, a swap; one after another."""
         return [
-            SecretVersion(name, self._put(self._prefix + name, value, expected), (CURRENT,))
+            SecretVersion(name, self._put(name, value, expected), (CURRENT,))
             for name, value in values.items()
         ]
 
@@ -87,23 +87,39 @@ class Names:
         """Nothing: the first put creates a secret."""
         return False
 
-    def _put(self, secret_id: str, value: str, expected: str | None) -> str:
+    def _put(self, name: str, value: str, expected: str | None) -> str:
+        if expected:
+            return self._swap(name, value, expected)
+        secret_id = self._prefix + name
         try:
-            if expected:
-                return self._api.swap(secret_id, value, expected)
             if expected is None:
                 return self._api.put(secret_id, value)
             return self._api.create(secret_id, value, self._key_id)
         except WaitsForDeletion:
-            if expected:
-                raise
-            # The name is not free for 7 to 30 days; who puts it again wants it back now.
-            self._api.restore(secret_id)
-            return self._api.put(secret_id, value)
+            deleted = True
         except SecretNotFound:
-            if expected:
-                raise
-            return self._api.create(secret_id, value, self._key_id)
+            deleted = False
+        if deleted:
+            return self._put_back(name, value, expected)
+        return self._api.create(secret_id, value, self._key_id)
+
+    def _put_back(self, name: str, value: str, expected: str | None) -> str:
+        # The name is not free for 7 to 30 days; who puts it again wants it back now.
+        secret_id = self._prefix + name
+        known = self._api.describe(secret_id)
+        self._api.restore(secret_id)
+        if expected is None or not version_of(known):
+            return self._api.put(secret_id, value)
+        if not known.get("DeletedDate"):  # somebody else wanted it back, and was faster
+            raise self._api.conflict([name])
+        return self._swap(name, value, version_of(known))
+
+    def _swap(self, name: str, value: str, expected: str) -> str:
+        try:
+            return self._api.swap(self._prefix + name, value, expected, [name])
+        except SecretNotFound:
+            pass
+        raise self._api.conflict([name])
 
     def _secret(self, entry: Mapping[str, Any]) -> Secret:
         return Secret(self._name(entry), entry["SecretString"], entry["VersionId"])

@@ -125,7 +125,7 @@ class SecretsManagerStore(BaseStore):
         """A document: one write for all. A prefix: one write for each, until one fails."""
         for name, value in values.items():
             checked(name, value)
-        if self.secret_id:
+        if self.secret_id and values:
             return self._do(lambda names: names.put(values, None))
         return super().put_many(values)
 
@@ -149,7 +149,7 @@ class SecretsManagerStore(BaseStore):
         def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
             return run_all(tasks, deadline=deadline, services=services)
 
-        names = self._names(Api(services[0], self.place, run))
+        names = self._names(Api(services[0], self.place, self.prefix, run))
         try:
             return run([lambda: task(names)])[0]  # type: ignore[no-any-return]
         except SecretNotFound:

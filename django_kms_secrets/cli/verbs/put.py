@@ -41,7 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
-    """With -P there is no VALUE, so what stands in its place is context."""
+    """With -P there is no VALUE, so what stands in its place is context.
+
+    Raises:
+        SecretsError: the version is not a number. It is not repeated: it may be the rest of a
+            value that begins with -v.
+    """
+    version = options["secret_version"]
+    if version and not (version.isascii() and version.isdigit()):
+        raise SecretsError("the version is not a number", hint="leave -v out for the next")
     if options["prompt"] and options["value"] is not None:
         return {**options, "value": None, "context": [options["value"], *options["context"]]}
     return dict(options)

@@ -6,13 +6,19 @@ The whole file is checked before anything is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import files, formats
+from ... import formats
 from ...backends.base import checked
-from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError
-from ..arguments import add_context, add_key_and_digest, add_yes, read_stdin
+from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
+from ..arguments import (
+    add_context,
+    add_key_and_digest,
+    add_yes,
+    path_of,
+    read_file,
+    read_stdin,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -41,9 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     values = _read(options["source"], options["format"], console)
+    if not values:
+        # An upstream command that failed sends nothing; --prune would then empty the store.
+        raise SecretsError("there are no secrets in what was read", hint="nothing was written")
     for name, value in values.items():
         checked(name, value)
     plan = _plan(store, values, prune=options["prune"])
+    if plan.unreadable:
+        console.say(
+            "warning: no telling whether these changed, as their current value cannot be read: "
+            + ", ".join(plan.unreadable)
+        )
     for line in plan.lines():
         console.say(line)
     if options["dry_run"]:
@@ -67,6 +81,7 @@ class _Plan:
     changed: tuple[str, ...]
     same: tuple[str, ...]
     deleted: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
     def lines(self) -> list[str]:
         marks = (("+", self.added), ("~", self.changed), ("-", self.deleted))
@@ -83,8 +98,8 @@ def _read(source: str, format: str | None, console: Console) -> dict[str, str]: 
         )
         text = source
     else:
-        path = Path(source.removeprefix("@")).expanduser()
-        return formats.parse(files.read_text(path), format or formats.format_of(str(path)))
+        text = read_file(source)
+        format = format or formats.format_of(str(path_of(source)))  # noqa: A001
     return formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
 
 
@@ -100,6 +115,7 @@ def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
         ),
         same=tuple(name for name, value in values.items() if current.get(name) == value),
         deleted=tuple(sorted(stored - set(values))),
+        unreadable=tuple(name for name in values if name in unreadable),
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from ...cli.console import Console
-from ...cli.main import add_verbs, close_quietly, run
+from ...cli.main import add_verbs, run, run_as_program
 from ...conf import configured_source
 from ...exceptions import SecretsError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 
 class Command(BaseCommand):
@@ -23,9 +21,9 @@ class Command(BaseCommand):
     # The store may be empty, and settings are imported in offline mode: nothing can be checked.
     requires_system_checks = ()
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The verbs."""
-        add_verbs(parser)
+        add_verbs(parser, shared=[_django_options()])
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Run the verb.
@@ -37,18 +35,26 @@ class Command(BaseCommand):
         self.stdout.ending = self.stderr.ending = ""
         self.stderr.style_func = None
         console = Console(self.stdout, self.stderr)
+        if self._called_from_command_line:  # type: ignore[attr-defined]  # Django's own flag
+            if code := run_as_program(options, console, configured_source()):
+                sys.exit(code)
+            return
         try:
             code = run(options, console, configured_source())
         except SecretsError as exc:
-            error = exc
-        except BrokenPipeError:
-            close_quietly()
-            sys.exit(1)
+            error = str(exc)
         else:
-            if code:
-                sys.exit(code)
-            return
-        if self._called_from_command_line:  # type: ignore[attr-defined]  # Django's own flag
-            console.fail(error)
-            sys.exit(1)
-        raise CommandError(str(error))
+            if not code:
+                return
+            error = f"secrets {options['verb']} failed in part"  # the console has the rest
+        raise CommandError(error)
+
+
+def _django_options() -> argparse.ArgumentParser:
+    """Django's own options, which people write after the verb: its parser has them before it."""
+    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for option in ("--settings", "--pythonpath"):
+        parser.add_argument(option, help=argparse.SUPPRESS)
+    for option in ("--traceback", "--no-color", "--force-color"):
+        parser.add_argument(option, action="store_true", help=argparse.SUPPRESS)
+    return parser
