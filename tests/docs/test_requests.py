@@ -1,0 +1,190 @@
+"""The pages' figures and permissions are what an embedded AWS is asked."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from django_kms_secrets import load
+from django_kms_secrets.cli.console import Console
+from django_kms_secrets.cli.main import add_verbs, run
+from django_kms_secrets.config import read_config
+
+from .pages import page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.server.embedded import EmbeddedAWS
+
+#: The columns of the tables.
+URLS = ("credstash://", "secretsmanager:///document", "secretsmanager://?prefix=names/")
+NAMES = [f"NAME_{number:02}" for number in range(20)]
+
+SERVICES = {"dynamodb": "dynamodb", "trentservice": "kms", "secretsmanager": "secretsmanager"}
+#: What a request needs beside, or instead of, the permission of its own name.
+NEEDS = {
+    "dynamodb:TransactWriteItems": {"dynamodb:PutItem"},
+    "secretsmanager:BatchGetSecretValue": {
+        "secretsmanager:BatchGetSecretValue",
+        "secretsmanager:GetSecretValue",
+    },
+}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return False
+
+
+def _command(url: str, *words: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_verbs(parser)
+    options = vars(parser.parse_args([*words, "--url", url]))
+    assert run(options, Console(_Terminal(), _Terminal()), None) == 0
+
+
+def _filled(url: str, names: Iterable[str] = NAMES) -> None:
+    with read_config(url).make_store() as store:
+        if url.startswith("credstash:"):
+            store.setup_key()  # type: ignore[attr-defined]
+        store.setup()
+        store.put_many(dict.fromkeys(names, "old"))
+        store.put_many({name: f"value of {name}" for name in names})
+
+
+def _permissions(requests: Iterable[str]) -> set[str]:
+    needed: set[str] = set()
+    for request in requests:
+        service, _, operation = request.partition(".")
+        action = f"{SERVICES[service]}:{operation}"
+        needed |= NEEDS.get(action, {action})
+    return needed
+
+
+def _cells(table: list[list[str]], column: int) -> dict[str, str]:
+    return {row[0]: row[1 + column] for row in table}
+
+
+def _listed(cell: str) -> set[str]:
+    return {action.strip("`") for action in cell.split()}
+
+
+def _read(url: str, how: str) -> None:
+    if "NAMES" in how:
+        separator = "&" if "?" in url else "?"
+        assert len(load(f"{url}{separator}names={','.join(NAMES)}")) == 20
+    else:
+        assert len(load(url)) == 20
+
+
+READS = ("a fetch with `NAMES`", "a fetch of everything")
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_requests_of_a_fetch(column: int, aws: EmbeddedAWS) -> None:
+    """A fetch of 20 secrets sends as many requests as the page says."""
+    url = URLS[column]
+    _filled(url)
+    counts = _cells(page("docs/explanation/fetch.md").table("Requests"), column)
+    for how in READS:
+        with aws.counted() as counted:
+            _read(url, how)
+        assert counted.total() == int(counts.pop(how)), how
+    secrets = load(url)
+    assert secrets[NAMES[0]]
+    with aws.counted() as counted:
+        assert secrets.fallbacks(NAMES[0]) == ["old"]
+    assert counted.total() == int(counts.pop("`fallbacks()` of one name"))
+    assert not counts
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_permissions_of_a_fetch(column: int, aws: EmbeddedAWS) -> None:
+    """A fetch needs the permissions that the page lists, and no others."""
+    url = URLS[column]
+    _filled(url)
+    listed = _cells(page("docs/reference/permissions.md").table("Settings"), column)
+    for how in READS:
+        with aws.counted() as counted:
+            _read(url, how)
+        assert _permissions(counted) == _listed(listed.pop(how)), how
+    secrets = load(url)
+    assert secrets[NAMES[0]]
+    with aws.counted() as counted:
+        secrets.fallbacks(NAMES[0])
+    assert _permissions(counted) == _listed(listed.pop("`fallbacks()`, `previous()`"))
+    assert not listed
+
+
+def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
+    """What to run for a row of the table, so that the verb has something to do."""
+    file = folder / "secrets.json"
+    file.write_text(json.dumps({NAMES[0]: "changed", f"NEW_{len(verb)}": "value"}))
+    (folder / "value").write_text("value")
+    value = f"@{folder / 'value'}"
+    return {
+        "setup": [["setup"]],
+        "setup --create-key": [["setup", "--create-key"]],
+        "put": [["put", NAMES[1], value], ["put", "NEW", value]],
+        "get": [["get", NAMES[2]]],
+        "get -v ID": [["get", NAMES[2], "-v", version]],
+        "get 'GLOB*'": [["get", "NAME_*"]],
+        "putall": [["putall", str(file)]],
+        "putall --prune": [["putall", str(file), "--prune", "--yes"]],
+        "getall": [["getall"]],
+        "list": [["list"]],
+        "keys": [["keys"]],
+        "history": [["history", NAMES[0]]],
+        "delete": [["delete", NAMES[0], "--yes"]],
+    }[verb]
+
+
+VERBS = [row[0].strip("`") for row in page("docs/reference/permissions.md").table("Verbs")]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("column", range(3))
+def test_permissions_of_a_verb(verb: str, column: int, aws: EmbeddedAWS, tmp_path: Path) -> None:
+    """A verb needs the permissions that the page lists, and no others."""
+    url = URLS[column]
+    cell = _cells(page("docs/reference/permissions.md").table("Verbs"), column)[f"`{verb}`"]
+    version = ""
+    if not verb.startswith("setup"):
+        _filled(url, NAMES[:3])
+        with read_config(url).make_store() as store:
+            version = store.get(NAMES[2]).version
+    if not cell and "--create-key" in verb:  # nothing that this store could do
+        return
+    with aws.counted() as counted:
+        for words in _argv(verb, tmp_path, version):
+            _command(url, *words)
+    assert _permissions(counted) == _listed(cell)
+
+
+def test_the_policy_is_the_reader_of_the_table() -> None:
+    """The example policy allows what a fetch with NAMES needs, and no more."""
+    permissions = page("docs/reference/permissions.md")
+    (block,) = (block for block in permissions.blocks if block.file == "policy.json")
+    allowed = {statement["Action"] for statement in json.loads(block.text)["Statement"]}
+    assert allowed == _listed(_cells(permissions.table("Settings"), 0)[READS[0]])
+
+
+def test_putall_writes_anew_without_the_permission_to_decrypt(
+    aws: EmbeddedAWS, tmp_path: Path, capsys: Any
+) -> None:
+    """Who may not decrypt may still write all of a file."""
+    _filled(URLS[0], NAMES[:1])
+    aws.faults.append(
+        lambda operation, _: (400, "AccessDeniedException") if operation == "Decrypt" else None
+    )
+    file = tmp_path / "secrets.json"
+    file.write_text(json.dumps({NAMES[0]: "changed"}))
+    _command(URLS[0], "putall", str(file))
+    aws.faults.clear()
+    assert load(URLS[0])[NAMES[0]] == "changed"
