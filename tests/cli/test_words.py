@@ -1,0 +1,209 @@
+"""Data on stdout, words on stderr, an exit code; and no value among the words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from django_kms_secrets.__main__ import main
+from django_kms_secrets.cli.main import VERBS
+
+from .conftest import MARK
+from .doors import inside
+
+ALIASES = {"push": "putall", "pull": "getall"}
+
+
+class TestTranscripts:
+    """One of each verb, word for word, through both doors."""
+
+    PLACE = "CredStash table credential-store in ap-northeast-2"
+
+    def test_setup(self, either, aws, url):
+        aws.reset()
+        done = either("setup", "--create-key").ok()
+        assert done.out == ""
+        assert done.err == f"KMS key: created\n{self.PLACE}: created\n"
+        again = either("setup", "--create-key").ok()
+        assert again.err == f"KMS key: there already\n{self.PLACE}: there already\n"
+
+    def test_life_of_a_secret(self, either):
+        done = either("put", "A", "-", "-c", "first", stdin="one").ok()
+        assert (done.out, done.err) == (
+            "",
+            f"A version 0000000000000000001 stored in {self.PLACE}\n",
+        )
+        done = either("put", "A", "two").ok()
+        assert (done.out, done.err) == (
+            "",
+            "warning: the value was on the command line, where `ps` and the shell's history show "
+            "it; leave it out to be asked, or use - or @FILE\n"
+            f"A version 0000000000000000002 stored in {self.PLACE}\n",
+        )
+        assert either("get", "A").ok() == either("get", "A", "-v", "2").ok()
+        assert (either("get", "A").out, either("get", "A").err) == ("two\n", "")
+        assert either("keys").ok().words == "A\n"
+        assert either("history", "A").ok().words == either("list").ok().words
+        assert either("list").ok().words == (
+            "A\t0000000000000000001\tPREVIOUS\t\tfirst\nA\t0000000000000000002\tCURRENT\t\t\n"
+        )
+        done = either("delete", "A", "--yes").ok()
+        assert (done.out, done.err) == ("", f"A deleted from {self.PLACE}\n")
+        assert either("list").ok().words == ""
+
+    def test_many(self, either):
+        done = either("putall", "-", stdin='{"B": "2", "A": "1"}').ok()
+        assert (done.out, done.err) == (
+            "",
+            f"+ B\n+ A\n{self.PLACE}: 2 added, 0 changed, 0 unchanged, 0 deleted\n",
+        )
+        done = either("getall").ok()
+        assert (done.out, done.err) == ('{\n    "A": "1",\n    "B": "2"\n}\n', "")
+
+    def test_error(self, either):
+        done = either("get", "NOPE")
+        assert (done.code, done.out) == (1, "")
+        assert done.err == (
+            f"error: NOPE is not in {self.PLACE}\n"
+            "hint: `secrets put NOPE` writes it, `secrets keys` lists what is there\n"
+        )
+
+    def test_usage(self, either):
+        err = either("get").refused()
+        assert err.endswith(" get: error: the following arguments are required: NAME\n")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        (MARK,),
+        ("frobnicate", "A", MARK),
+        ("put",),
+        ("put", "A", "--bogus", MARK),
+        ("put", "A", f"--bogus={MARK}"),
+        ("put", "A", f"-{MARK}"),
+        ("put", "A", f"--{MARK}"),
+        ("put", "A", f"--prompt={MARK}"),
+        ("put", "A", f"-P{MARK}"),
+        ("put", "A", "--comm", MARK),
+        ("put", "A", f"-d{MARK}"),
+        ("put", "A", "-d", MARK),
+        ("put", "A", "-k", "--", MARK),
+        ("put", "A", "-k"),
+        ("get", "A", "-f", MARK),
+        ("get", "A", f"--format={MARK} (choose from {MARK})"),
+        ("get", "A", f"--noline={MARK}"),
+        ("delete", "A", MARK),
+        ("history", "A", MARK, MARK),
+        ("keys", MARK),
+        ("list", MARK),
+        ("setup", MARK),
+        ("setup", f"--create-key={MARK}"),
+        ("getall", "--for", MARK),
+        ("getall", f"--keep-going={MARK}"),
+        ("putall", "-", f"--dry-run={MARK}"),
+        (f"--bogus={MARK}", "put", "A", "x"),
+        (f"--u={MARK}", f"--bogus={MARK}", "put", "A", "x"),
+    ],
+    ids=lambda args: " ".join(args) or "(nothing)",
+)
+def test_wrong_usage_repeats_no_value(either, stored, args):
+    """Wrong usage exits with 2, says what is wrong, and never repeats an argument."""
+    err = either(*args, stdin=MARK).refused()
+    assert "error: " in err
+    assert MARK not in err
+    assert stored() == {}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("put", "A", f"@{MARK}"),
+        ("put", "A", f"@~{MARK}/x"),
+        ("put", "A", "@" + MARK * 50),
+        ("put", "A", "-", f"-v{MARK}"),
+        ("put", "A", "-", MARK),
+        ("put", "A", "-P", MARK),
+        ("put", "A", MARK, "e=1", MARK),
+        ("put", "A", MARK, "-k", "alias/none"),
+        ("put", " A", MARK),
+        ("putall", f"A={MARK}"),
+        ("putall", f"A: {MARK}"),
+        ("putall", f"@{MARK}.json"),
+        ("putall", "A=" + MARK * 50),
+        ("putall", f'{{"A": "{MARK}"'),
+        ("putall", f'{{"A": "{MARK}", "B": 1}}'),
+        ("putall", f'{{"A": "{MARK}", "A": "x"}}'),
+        ("putall", "-"),
+        ("putall", "-", "-f", "json"),
+        ("putall", "-", "-f", "yaml"),
+        ("getall", MARK),
+        ("get", "A", MARK),
+        ("delete", "A"),
+    ],
+    ids=lambda args: " ".join(args)[:40],
+)
+def test_errors_repeat_no_value(either, stored, args):
+    """Every failure exits with 1, says error and hint, and never repeats a value."""
+    err = either(*args, stdin=f"A='{MARK}' {MARK}\n: {{ {MARK}").failed()
+    assert MARK not in err
+    assert stored() == {}
+
+
+@pytest.mark.parametrize("url", ["", "nowhere", "postgres://u:hidden-marker@h/db", "file://x.txt"])
+def test_wrong_store(url):
+    """A URL that names no store is an error, and is not repeated: it may be another secret."""
+    done = inside("module", url, ["get", "A"])
+    assert MARK not in done.failed()
+
+
+def test_no_store_at_all(capsys):
+    """Without a store the error says where to name one."""
+    assert main(["keys"]) == 1
+    assert capsys.readouterr().err == (
+        "error: there is no store to work on\n"
+        "hint: give --url URL, or set KMS_SECRETS in the settings, or KMS_SECRETS_URL\n"
+    )
+
+
+@pytest.mark.parametrize("place", ["before", "after", "both"])
+def test_url_before_or_after_the_verb(file_url, place):
+    """``--url`` may stand on either side of the verb; the one nearer to the verb's own wins."""
+    args = {
+        "before": ["--url", file_url, "get", "A"],
+        "after": ["get", "A", "--url", file_url],
+        "both": ["--url", "locmem://other", "get", "A", "--url", file_url],
+    }[place]
+    for door in ("module", "manage"):
+        assert inside(door, "locmem://empty", args).ok().out == "1\n"
+
+
+class TestHelp:
+    @pytest.mark.parametrize("verb", [*VERBS, *ALIASES])
+    def test_every_verb(self, either, verb):
+        """``VERB --help`` names every argument of the verb, on stdout, with exit code 0."""
+        done = either(verb, "--help").ok()
+        assert done.err == ""
+        name = ALIASES.get(verb, verb)
+        for line in (VERBS[name].__doc__ or "").split("\n\n"):
+            assert re.sub(r"\s+", " ", line).strip() in re.sub(r"\s+", " ", done.out)
+        parser = _parser(VERBS[name])
+        for action in parser._actions:
+            for option in action.option_strings or [action.metavar]:
+                assert str(option) in done.out
+
+    def test_all_verbs(self, either):
+        """The command's own help lists every verb and alias."""
+        out = either("--help").ok().out
+        for verb in [*VERBS, *ALIASES]:
+            assert re.search(rf"\b{verb}\b", out)
+
+
+def _parser(verb):
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="verb")
+    verb.add_arguments(parser)
+    return parser
