@@ -71,9 +71,8 @@ def _requests(server: EmbeddedAWS) -> None:
 
 def _hang() -> None:
     for name, *context in (["ONE"], ["TWO", "env=production"], ["THREE"]):
-        subprocess.run(
-            [_program("credstash"), "put", name, "value", *context], capture_output=True, check=True
-        )
+        command = [_program("credstash"), "put", name, "value", *context]
+        subprocess.run(command, capture_output=True, check=True)
     _say(
         "getall with another context",
         _timed([_program("credstash"), "getall"], PATIENCE),

@@ -139,5 +139,5 @@ class TestSetup:
         assert f"file {path}: created" in secrets("setup", url=f"file://{path}").ok().err
         assert path.stat().st_mode & 0o777 == 0o600
         secrets("put", "A", "-", stdin=MARK, url=f"file://{path}").ok()
-        assert "there already" in secrets("setup", url=f"file://{path}").ok().err
+        assert "nothing to create" in secrets("setup", url=f"file://{path}").ok().err
         assert secrets("get", "A", url=f"file://{path}").ok().out == f"{MARK}\n"

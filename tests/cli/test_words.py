@@ -26,7 +26,7 @@ class TestTranscripts:
         assert done.out == ""
         assert done.err == f"KMS key: created\n{self.PLACE}: created\n"
         again = either("setup", "--create-key").ok()
-        assert again.err == f"KMS key: there already\n{self.PLACE}: there already\n"
+        assert again.err == f"KMS key: there already\n{self.PLACE}: nothing to create\n"
 
     def test_life_of_a_secret(self, either):
         done = either("put", "A", "-", "-c", "first", stdin="one").ok()

@@ -1,6 +1,6 @@
 """Write all secrets, to stdout or to a file that only its owner can read.
 
-This is the only verb that prints many values.
+The only other verb that prints a value is get.
 """
 
 from __future__ import annotations

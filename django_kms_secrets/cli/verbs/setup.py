@@ -35,5 +35,5 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         created = store.setup_key()
         console.say(f"KMS key: {'created' if created else 'there already'}")
     created = store.setup()
-    console.say(f"{store.place}: {'created' if created else 'there already'}")
+    console.say(f"{store.place}: {'created' if created else 'nothing to create'}")
     return 0
