@@ -1,7 +1,19 @@
 """How gunicorn serves the site: `gunicorn config.wsgi:application -c config/gunicorn_cfg.py`."""
 
 import os
+import sys
 from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+# The settings are read here already, in the process that gunicorn loads the site in afterwards:
+# where a secret is missing, the log ends with a line that says which, and not with a traceback.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
+try:
+    settings.INSTALLED_APPS  # noqa: B018
+except ImproperlyConfigured as error:
+    sys.exit("not started: " + " | ".join(str(error).splitlines()))
 
 bind = "127.0.0.1:8000"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))

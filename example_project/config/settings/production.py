@@ -85,4 +85,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # It would tell with every client where it found its credentials and endpoint.
+    "loggers": {"botocore": {"level": "WARNING"}},
 }
