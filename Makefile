@@ -14,6 +14,7 @@ help:
 	@echo "make demo        the example site on an embedded AWS; Ctrl-C stops it"
 	@echo "make demo-check  the same unattended: drives the site, exits 0 or 1"
 	@echo "make test        the suite, lint, types and docs on every Python found"
+	@echo "make image       the site's Docker images; more targets in example_project/deploy/deploy.mk"
 	@echo "make clean       remove what these made"
 
 demo: .venv/ready
@@ -37,4 +38,7 @@ test: .venv-tox/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-tox .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tox .venv-aws .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The targets of the pipelines: image, image-test, secrets-check, push, deploy.
+include example_project/deploy/deploy.mk
