@@ -8,14 +8,19 @@ empty :=
 PYENV_PATH := $(subst $(empty) $(empty),:,$(wildcard $(PYENV_ROOT)/versions/3.1[0-9]*/bin))
 export PATH := $(PATH)$(if $(PYENV_PATH),:$(PYENV_PATH))
 
-.PHONY: help demo demo-check test clean
+# Empty: compose-check needs a docker engine, which it installs and starts on Debian as root.
+# --or-native: without an engine it runs nginx, PostgreSQL, gunicorn and moto as processes.
+ENGINE ?=
+
+.PHONY: help demo demo-check test compose-check clean
 
 help:
-	@echo "make demo        the example site on an embedded AWS; Ctrl-C stops it"
-	@echo "make demo-check  the same unattended: drives the site, exits 0 or 1"
-	@echo "make test        the suite, lint, types and docs on every Python found"
-	@echo "make image       the site's Docker images; more targets in example_project/deploy/deploy.mk"
-	@echo "make clean       remove what these made"
+	@echo "make demo           the example site on an embedded AWS; Ctrl-C stops it"
+	@echo "make demo-check     the same unattended: drives the site, exits 0 or 1"
+	@echo "make test           the suite, lint, types and docs on every Python found"
+	@echo "make compose-check  the containers, built, driven in a browser, and taken down"
+	@echo "make image          the site's Docker images; more targets in example_project/deploy/deploy.mk"
+	@echo "make clean          remove what these made"
 
 demo: .venv/ready
 	.venv/bin/python example_project/demo.py
@@ -27,6 +32,10 @@ test: .venv-tox/ready
 	@.venv-tox/bin/python tests/interpreters.py
 	.venv-tox/bin/tox run $(TOXARGS)
 
+compose-check: .venv-compose/ready$(ENGINE)
+	.venv-compose/bin/python tests/compose/engine.py $(ENGINE) -- \
+		.venv-compose/bin/python -m pytest -c tests/compose/pytest.ini tests/compose
+
 .venv/ready: setup.cfg example_project/requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install -q -e '.[yaml,credstash]' -r example_project/requirements.txt 'moto[server]>=5.2'
@@ -37,8 +46,13 @@ test: .venv-tox/ready
 	.venv-tox/bin/python -m pip install -q 'tox>=4.20,<5'
 	@touch $@
 
+.venv-compose/ready$(ENGINE): tests/compose/requirements$(if $(ENGINE),-native).txt
+	$(PYTHON) -m venv --clear .venv-compose
+	.venv-compose/bin/python -m pip install -q $(if $(ENGINE),.) -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-tox .venv-aws .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tox .venv-aws .venv-compose artefacts .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The targets of the pipelines: image, image-test, secrets-check, push, deploy.
 include example_project/deploy/deploy.mk
