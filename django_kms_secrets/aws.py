@@ -11,7 +11,9 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._version import __version__
@@ -52,7 +54,8 @@ _BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedException"}
+# "403": a reply without a code of its own, as a proxy gives it.
+_DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedException"}
 _THROTTLED = {
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
@@ -164,7 +167,8 @@ class Service:
             parameters: the request.
 
         Returns:
-            The reply; plaintexts in it are `SecretStr` and `SecretBytes`.
+            The reply; plaintexts in it are `SecretStr` and `SecretBytes`, and a member that AWS
+            always sends and that is missing is an error.
 
         Raises:
             SecretsError: one of the family, from ``refusals`` or by the kind of failure.
@@ -175,7 +179,7 @@ class Service:
         self.waiting_for.add(operation)
         try:
             reply: dict[str, Any] = getattr(self.client, xform_name(operation))(**parameters)
-            return _masked(reply)
+            return _Reply(_masked(reply), f"{operation} of {self.place}")
         except ClientError as exc:
             code = exc.response.get("Error", {}).get("Code", "unknown")
             refused = (refusals or {}).get(code)
@@ -184,6 +188,9 @@ class Service:
             )
         except BotoCoreError as exc:
             error = self._failed(operation, exc)
+        except OSError as exc:
+            # botocore has errors of its own for the network: this is a file with credentials.
+            error = _no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
         finally:
             self.waiting_for.discard(operation)
         raise error
@@ -241,10 +248,7 @@ class Service:
                 f"no AWS credentials for {operation} of {self.name}", hint=_CREDENTIALS_HINT
             )
         if "Credential" in kind or "Token" in kind or "SSO" in kind:
-            return AccessDenied(
-                f"the AWS credentials for {operation} of {self.name} could not be fetched ({kind})",
-                hint=_CREDENTIALS_HINT,
-            )
+            return _no_credentials(kind, f" for {operation} of {self.name}")
         if kind == "ParamValidationError":
             return SecretsError(
                 f"{operation} of {self.name} was not sent: a parameter is not valid",
@@ -277,9 +281,23 @@ def open_services(
 
     Raises:
         StoreNotReady: no region is known, or the profile does not exist.
+        AccessDenied: the source of the credentials gives none.
+        StoreUnavailable: it does not answer.
         SecretsError: the endpoint is no URL.
     """
-    boto3: Any = import_module("boto3")  # Any: its stubs do not know a service by a variable
+    # Making a client asks for credentials: the metadata service, a container's endpoint, a program.
+    boto3 = import_module("boto3")
+    make = partial(_make_services, boto3, names, profile_name, endpoint_url, timeouts)
+    return run_all([make], deadline=Deadline(timeouts.overall), services=())[0]
+
+
+def _make_services(
+    boto3: Any,  # its stubs do not know a service by a variable
+    names: Mapping[str, str | None],
+    profile_name: str | None,
+    endpoint_url: str | None,
+    timeouts: Timeouts,
+) -> list[Service]:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -300,11 +318,13 @@ def open_services(
             for name, region in names.items()
         ]
     except BotoCoreError as exc:
-        error = _not_opened(type(exc).__name__, profile_name)
+        error = _not_opened(type(exc).__name__, exc.kwargs.get("profile"))
+    except (OSError, JSONDecodeError) as exc:
+        error = _no_credentials(type(exc).__name__)  # of a program or a file that gives them
     except ValueError:
+        what = f"endpoint_url {endpoint_url!r}" if endpoint_url else "an AWS_ENDPOINT_URL variable"
         error = SecretsError(
-            f"endpoint_url {endpoint_url!r} is not a URL",
-            hint="write it as http://host:port, or leave it out",
+            f"{what} is not a URL", hint="write it as http://host:port, or leave it out"
         )
     raise error
 
@@ -320,9 +340,17 @@ def _not_opened(kind: str, profile_name: str | None) -> SecretsError:
             f"there is no AWS profile {profile_name!r}",
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
+    if "Credential" in kind or "Token" in kind or "SSO" in kind:
+        return _no_credentials(kind)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
         hint="check ~/.aws/config and the AWS_* variables",
+    )
+
+
+def _no_credentials(kind: str, request: str = "") -> AccessDenied:
+    return AccessDenied(
+        f"the AWS credentials{request} could not be fetched ({kind})", hint=_CREDENTIALS_HINT
     )
 
 
@@ -389,6 +417,12 @@ def run_all(
 
 
 def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUnavailable:
+    if not services:
+        return StoreUnavailable(
+            f"no AWS credentials within {deadline.seconds:g} s",
+            hint="check what AWS_PROFILE, AWS_CONTAINER_CREDENTIALS_* and ~/.aws/config name as "
+            'their source; OPTIONS["timeout"] is the limit in seconds',
+        )
     waiting = [s for s in services if s.waiting_for] or services
     places = ", ".join(
         f"{' and '.join(sorted(s.waiting_for)) or 'requests'} at {s.place}" for s in waiting
@@ -398,6 +432,20 @@ def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUn
         hint="check region_name and endpoint_url, the network, and the VPC endpoint if any; "
         'OPTIONS["timeout"] is the limit in seconds',
     )
+
+
+class _Reply(dict[str, Any]):
+    """A reply of AWS. What answers on another endpoint may say 200 and something else."""
+
+    def __init__(self, members: Mapping[str, Any], request: str) -> None:
+        super().__init__(members)
+        self._request = request
+
+    def __missing__(self, name: str) -> Any:
+        raise StoreUnavailable(
+            f"{self._request} was answered without {name}",
+            hint="check endpoint_url: something else than AWS may be listening there",
+        )
 
 
 def _masked(reply: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import urllib.request
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -69,12 +71,39 @@ def _one_loader() -> Iterator[None]:
 @pytest.fixture
 def url(aws: EmbeddedAWS) -> str:
     """A CredStash table with its key, both new."""
-    url = f"credstash://?region_name={REGION}"
-    with read_config(url).make_store() as store:
-        store.setup_key()
-        store.setup()
+    key = _ask(aws, "TrentService.CreateKey")["KeyMetadata"]["KeyId"]
+    _ask(aws, "TrentService.CreateAlias", AliasName="alias/credstash", TargetKeyId=key)
+    names = ("name", "version")
+    _ask(
+        aws,
+        "DynamoDB_20120810.CreateTable",
+        TableName="credential-store",
+        KeySchema=[
+            {"AttributeName": name, "KeyType": kind}
+            for name, kind in zip(names, ("HASH", "RANGE"), strict=True)
+        ],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        BillingMode="PAY_PER_REQUEST",
+    )
     aws.requests.clear()
-    return url
+    return f"credstash://?region_name={REGION}"
+
+
+def _ask(aws: EmbeddedAWS, target: str, **body: object) -> dict[str, Any]:
+    """One request without boto3, which takes longer to make ready than most tests take."""
+    service = "kms" if target.startswith("Trent") else "dynamodb"
+    request = urllib.request.Request(
+        aws.endpoint,
+        json.dumps(body).encode(),
+        {
+            "X-Amz-Target": target,
+            "Content-Type": "application/x-amz-json-1.1",
+            "Authorization": "AWS4-HMAC-SHA256 "
+            f"Credential=AKIAEMBEDDED/20200101/{REGION}/{service}/aws4_request",
+        },
+    )
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply) if reply.headers["Content-Length"] != "0" else {}
 
 
 @pytest.fixture
@@ -91,6 +120,16 @@ def secrets(url: str) -> Callable[..., Done]:
 
     def run(*args: str, stdin: str | bytes = "", url: str = url) -> Done:
         return inside("module", url, args, stdin)
+
+    return run
+
+
+@pytest.fixture(params=["module", "manage"])
+def on_file(request: pytest.FixtureRequest, file_url: str) -> Callable[..., Done]:
+    """The command on the file, through both doors."""
+
+    def run(*args: str, stdin: str | bytes = "") -> Done:
+        return inside(request.param, file_url, args, stdin)
 
     return run
 

@@ -8,8 +8,9 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from django_kms_secrets.backends.credstash import CredStashStore
@@ -31,18 +32,17 @@ class CredStash:
 
     def __call__(
         self, *arguments: str, stdin: str = "", code: int = 0
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run it, and check its exit code."""
         done = subprocess.run(
             [Path(sys.executable).with_name("credstash"), *arguments],
             cwd=self.directory,  # it writes a log file wherever it is
             env={**os.environ, "PYTHONUTF8": "1", "PYTHONDEVMODE": ""},
-            input=stdin,
+            input=stdin.encode(),
             capture_output=True,
-            text=True,
             timeout=PATIENCE,
         )
-        assert done.returncode == code, done.stdout + done.stderr
+        assert done.returncode == code, (done.stdout + done.stderr).decode()
         return done
 
 
@@ -67,3 +67,27 @@ def store(aws: EmbeddedAWS) -> Iterator[CredStashStore]:
         store.setup()
         store.setup_key()
         yield store
+
+
+class Items:
+    """The items of the table, as neither of the two shows them."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("dynamodb")
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """By their names."""
+        found = self.client.scan(TableName="credential-store")["Items"]
+        return {item["name"]["S"]: item for item in found}
+
+    def put(self, item: dict[str, Any]) -> None:
+        """In the place of what is there."""
+        self.client.put_item(TableName="credential-store", Item=item)
+
+
+@pytest.fixture
+def items(aws: EmbeddedAWS) -> Iterator[Items]:
+    """The items of the table, past both."""
+    items = Items()
+    yield items
+    items.client.close()

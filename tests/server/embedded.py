@@ -15,6 +15,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from .limits import violation
+from .mends import mend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,8 @@ class EmbeddedAWS:
     deleted: set[str] = field(default_factory=set)
 
     def start(self) -> None:
+        mend()
+        self._one_at_a_time = threading.Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
             "127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler
@@ -84,7 +87,10 @@ class EmbeddedAWS:
             refused = self._refusal(operation, body)
             if refused:
                 return _answer(refused, start_response)
-        return self._moto(environ, start_response)
+        # AWS's writes are atomic. moto's look first and write then, and another thread may come
+        # between.
+        with self._one_at_a_time:
+            return self._moto(environ, start_response)
 
     def _refusal(self, operation: str, body: dict[str, Any]) -> Refusal | None:
         for fault in self.faults:

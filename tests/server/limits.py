@@ -53,6 +53,8 @@ def _value(body: dict[str, Any]) -> str | None:
     # SM + userguide/reference_limits.html
     if len(body.get("SecretString", "").encode()) > 65_536:
         return "a value has at most 65,536 bytes"
+    if body.get("SecretString") == "":
+        return "a value has at least 1 byte"
     token = body.get("ClientRequestToken")
     if token is not None and not 32 <= len(token) <= 64:
         return "ClientRequestToken has 32 to 64 characters"

@@ -128,8 +128,8 @@ class DataKeys:
         denied = because(
             AccessDenied,
             "KMS denies the use of its key",
-            "allow kms:Decrypt on the key, for this encryption context "
-            f"(now: {context}), to this role or user",
+            f"allow kms:Decrypt on the key, for this encryption context (now: {context}), to this "
+            "role or user; KMS answers the same where kms_region_name is not the key's region",
         )
         return {
             "InvalidCiphertextException": wrong_key,

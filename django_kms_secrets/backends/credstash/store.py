@@ -17,7 +17,7 @@ from ...exceptions import (
     SecretsError,
     VersionConflict,
 )
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretBytes, SecretVersion
 from ..base import (
     BaseStore,
     KeyedStore,
@@ -285,7 +285,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         # A data key of its own for every record: envelope.py says what sharing one would do.
         data_key, encrypted_key = self._keys.generate()
         record = envelope.seal(
-            value.encode("utf-8"),
+            SecretBytes(value.encode("utf-8")),
             data_key=data_key,
             encrypted_key=encrypted_key,
             digest=self.digest,

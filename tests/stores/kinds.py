@@ -1,0 +1,90 @@
+"""The kinds of store that the contract is proved on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from django_kms_secrets.backends.base import BaseStore
+from django_kms_secrets.backends.credstash import CredStashStore
+from django_kms_secrets.backends.file import FileStore
+from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+
+from .minimal import MinimalStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of store, and what it can do.
+
+    Attributes:
+        make: a new store on the data that belongs to a directory, not opened.
+        remote: it talks to AWS, so it has a client.
+        keeps_versions: an old value can be read.
+        versions_change: a put gives another version id.
+        forgets: after `delete` no old value can be read, even if the name comes back.
+        takes_empty: an empty value can be stored.
+    """
+
+    name: str
+    make: Callable[[Path], BaseStore]
+    remote: bool = False
+    keeps_versions: bool = True
+    versions_change: bool = True
+    forgets: bool = True
+    takes_empty: bool = True
+
+
+def credstash(**options: Any) -> Callable[[Path], BaseStore]:
+    return lambda _: CredStashStore(**options)
+
+
+def secretsmanager(**options: Any) -> Callable[[Path], BaseStore]:
+    return lambda _: SecretsManagerStore(**options)
+
+
+def file(name: str) -> Kind:
+    return Kind(
+        f"file {name}",
+        lambda directory: FileStore(path=directory / "store" / name),
+        keeps_versions=False,
+        versions_change=False,
+    )
+
+
+KINDS = [
+    Kind("minimal", lambda directory: MinimalStore(name=str(directory)), keeps_versions=False),
+    Kind("locmem", lambda directory: LocMemStore(name=str(directory))),
+    file(".env"),
+    file("secrets.json"),
+    file("secrets.yaml"),
+    Kind("credstash", credstash(), remote=True),
+    Kind("credstash prefix", credstash(prefix="notes/"), remote=True),
+    Kind("credstash context", credstash(context={"env": "test", "app": "notes"}), remote=True),
+    Kind(
+        "secretsmanager document",
+        secretsmanager(secret_id="notes/production"),
+        remote=True,
+        forgets=False,
+    ),
+    Kind(
+        "secretsmanager prefix",
+        secretsmanager(prefix="notes/production/"),
+        remote=True,
+        forgets=False,
+        takes_empty=False,
+    ),
+]
+
+
+def only(wanted: Callable[[Kind], bool]) -> pytest.MarkDecorator:
+    """Prove something on some of the kinds."""
+    kinds = [kind for kind in KINDS if wanted(kind)]
+    return pytest.mark.parametrize("kind", kinds, indirect=True, ids=lambda kind: kind.name)

@@ -1,0 +1,194 @@
+"""Requests side by side, within a deadline; and replies that hide their secrets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from django_kms_secrets.aws import POOL_SIZE, Deadline, Service, Timeouts, run_all
+from django_kms_secrets.exceptions import SecretsError, StoreUnavailable
+from django_kms_secrets.types import SecretBytes, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE = 60.0
+
+
+def run(tasks: list[Callable[[], Any]], seconds: float = PATIENCE, *services: Service) -> list[Any]:
+    return run_all(tasks, deadline=Deadline(seconds), services=services)
+
+
+def service(reply: dict[str, Any] | None = None, name: str = "KMS") -> Service:
+    """A service whose client gives one reply to everything."""
+    client = SimpleNamespace(
+        meta=SimpleNamespace(endpoint_url="http://kms.example"),
+        decrypt=lambda **_: reply,
+        get_secret_value=lambda **_: reply,
+        batch_get_secret_value=lambda **_: reply,
+    )
+    return Service(client, name)
+
+
+def ours() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "kms-secrets"]
+
+
+# run_all
+
+
+@pytest.mark.parametrize("count", [0, 1, POOL_SIZE, POOL_SIZE + 1, 100])
+def test_results_stand_in_the_order_of_the_tasks(count):
+    """Whichever comes first: the early ones wait for the late ones here."""
+    done = [threading.Event() for _ in range(count)]
+
+    def task(number: int) -> int:
+        last_of_its_run = min(count - 1, number // POOL_SIZE * POOL_SIZE + POOL_SIZE - 1)
+        if number < last_of_its_run:
+            done[number + 1].wait(PATIENCE)
+        done[number].set()
+        return number
+
+    tasks = [lambda number=number: task(number) for number in range(count)]
+    assert run(tasks) == list(range(count))
+    assert ours() == []
+
+
+def test_no_more_tasks_run_at_once_than_sockets_are_kept():
+    running, most, lock, all_in = 0, 0, threading.Lock(), threading.Barrier(POOL_SIZE)
+
+    def task() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        all_in.wait(PATIENCE)
+        with lock:
+            running -= 1
+
+    run([task] * (POOL_SIZE * 3))
+    assert most == POOL_SIZE
+
+
+def test_the_first_error_ends_the_whole_and_what_was_not_begun_is_not_begun():
+    begun = []
+    release = threading.Event()
+
+    def fails() -> None:
+        raise SecretsError("the first")
+
+    def waits() -> None:
+        begun.append(1)
+        release.wait(PATIENCE)
+
+    try:
+        with pytest.raises(SecretsError, match="the first"):
+            run([fails, *[waits] * 100])
+    finally:
+        release.set()
+    for thread in ours():
+        thread.join(PATIENCE)
+    assert len(begun) <= POOL_SIZE
+
+
+def test_an_interruption_in_a_task_reaches_the_caller():
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([interrupt])
+
+
+def test_the_caller_is_back_at_the_deadline_whatever_the_tasks_do():
+    release = threading.Event()
+    start = time.monotonic()
+    stuck = service(name="DynamoDB")
+    stuck.waiting_for.add("Scan")
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            run([lambda: release.wait(PATIENCE)], 0.1, stuck, service())
+        assert time.monotonic() - start < 5
+        assert all(thread.daemon for thread in ours())
+    finally:
+        release.set()
+    for thread in ours():
+        thread.join(PATIENCE)
+    assert caught.value.message == (
+        "no answer within 0.1 s: Scan at DynamoDB at http://kms.example"
+    )
+    assert caught.value.__context__ is None
+
+
+def test_a_deadline_that_has_passed_before_is_missed_at_once():
+    release = threading.Event()
+    try:
+        with pytest.raises(StoreUnavailable):
+            run([lambda: release.wait(PATIENCE)], 0.0, service())
+    finally:
+        release.set()
+    for thread in ours():
+        thread.join(PATIENCE)
+
+
+def test_a_deadline_counts_down_to_zero_and_not_below():
+    assert 9.0 < Deadline(10.0).remaining() <= 10.0
+    assert Deadline(0.0).remaining() == 0.0
+
+
+def test_nothing_to_do_needs_no_time_and_no_thread():
+    assert run([], 0.0) == []
+
+
+# Replies
+
+
+def test_plaintexts_in_replies_are_masked():
+    reply = service({"Plaintext": b"planted", "KeyId": "key"}).call("Decrypt")
+    assert type(reply["Plaintext"]) is SecretBytes
+    reply = service({"SecretString": "planted", "Name": "A"}).call("GetSecretValue")
+    assert type(reply["SecretString"]) is SecretStr
+    entries = [{"SecretString": "planted", "Name": "A"}, {"SecretBinary": b"", "Name": "B"}]
+    reply = service({"SecretValues": entries}).call("BatchGetSecretValue")
+    assert type(reply["SecretValues"][0]["SecretString"]) is SecretStr
+    assert "planted" not in repr(reply)
+
+
+def test_a_member_that_is_missing_in_a_reply_is_an_error_of_the_service():
+    reply = service({}).call("Decrypt")
+    assert reply.get("Plaintext") is None
+    with pytest.raises(StoreUnavailable) as caught:
+        reply["Plaintext"]
+    assert caught.value.message == (
+        "Decrypt of KMS at http://kms.example was answered without Plaintext"
+    )
+    assert "endpoint_url" in caught.value.hint
+
+
+def test_a_request_is_waited_for_until_it_is_answered_or_failed():
+    waiting: list[set[str]] = []
+    kms = service()
+
+    def answer(**_: object) -> dict[str, Any]:
+        waiting.append(set(kms.waiting_for))
+        return {}
+
+    def fail(**_: object) -> dict[str, Any]:
+        waiting.append(set(kms.waiting_for))
+        raise KeyError
+
+    kms.client.decrypt = answer
+    kms.call("Decrypt")
+    assert kms.waiting_for == set()
+    kms.client.decrypt = fail
+    with pytest.raises(KeyError):
+        kms.call("Decrypt")
+    assert kms.waiting_for == set()
+    assert waiting == [{"Decrypt"}, {"Decrypt"}]
+
+
+def test_timeouts_are_numbers_or_their_text():
+    assert Timeouts.from_options("1", 2, 3.5) == Timeouts(1.0, 2.0, 3.5)
