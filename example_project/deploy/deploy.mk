@@ -15,6 +15,8 @@ TAG ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo latest)
 # More arguments: of docker build, of docker run, parameters of the template, of the deployment.
 BUILDARGS ?=
 RUNARGS ?=
+# What of the suite runs in the image; empty: all of it.
+IMAGE_TESTS ?=
 PARAMETERS ?=
 DEPLOYARGS ?=
 
@@ -32,7 +34,7 @@ image-test:
 	git archive HEAD | $(DOCKER) run --rm -i --env HOME=/tmp $(RUNARGS) $(call image_of,web) sh -ec '\
 		mkdir /tmp/src && cd /tmp/src && tar -x && \
 		python3 -m venv /tmp/tox && /tmp/tox/bin/python -m pip install -q "tox>=4.20,<5" && \
-		/tmp/tox/bin/tox run -e py'
+		/tmp/tox/bin/tox run -e py $(if $(IMAGE_TESTS),-- $(IMAGE_TESTS))'
 
 # Fetch the secrets, and load the settings with them: a missing one is found before the deployment.
 # They are in a file of this user alone for that long, and on no terminal.

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -269,12 +270,13 @@ def _copy_machine_configuration(root: Path) -> None:
 
 
 def _mirror() -> str:
-    """The first URI of the machine's own sources."""
-    for path in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
-        for line in path.read_text().splitlines():
-            if line.startswith("URIs:") and "debian" in line:
-                return line.split()[1]
-    return "http://deb.debian.org/debian"
+    """The first address in the machine's own list of sources."""
+    folder = Path("/etc/apt")
+    for path in (*sorted(folder.glob("sources.list.d/*.sources")), folder / "sources.list"):
+        text = path.read_text() if path.is_file() else ""
+        if found := re.search(r"^(?:URIs:|deb)\s+(http\S+debian\S*)", text, re.MULTILINE):
+            return found[1]
+    raise NoEngine("no Debian mirror stands in /etc/apt")
 
 
 def say(text: str) -> None:
