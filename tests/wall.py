@@ -9,14 +9,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 HOME = Path("~").expanduser().resolve()
-# Interpreters, environments and this project may live below the home directory.
+# Interpreters, environments, this project and temporary files may live below the home directory.
 _ALLOWED = [
     Path(path).resolve()
-    for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, Path(__file__).parents[1])
+    for path in (
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        tempfile.gettempdir(),
+        Path(__file__).parents[1],
+    )
 ]
 
 

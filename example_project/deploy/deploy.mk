@@ -31,8 +31,8 @@ image:
 
 # tox, in the image that will be deployed. What is committed goes in through stdin.
 image-test:
-	git archive HEAD | $(DOCKER) run --rm -i --env HOME=/tmp $(RUNARGS) $(call image_of,web) sh -ec '\
-		mkdir /tmp/src && cd /tmp/src && tar -x && \
+	git archive HEAD | $(DOCKER) run --rm -i --env HOME=/tmp/home $(RUNARGS) $(call image_of,web) sh -ec '\
+		mkdir /tmp/home /tmp/src && cd /tmp/src && tar -x && \
 		python3 -m venv /tmp/tox && /tmp/tox/bin/python -m pip install -q "tox>=4.20,<5" && \
 		/tmp/tox/bin/tox run -e py $(if $(IMAGE_TESTS),-- $(IMAGE_TESTS))'
 
