@@ -461,9 +461,11 @@ def test_close_leaves_no_client_no_thread_and_no_socket(store, monkeypatch):
     with store:
         store.put_many({"A": "1", "B": "2", "C": "3"})
         assert len(store.get_many(None)) == 3
-        clients = [weakref.ref(service.client) for service in getattr(store, "_services", [])]
-    assert bool(sockets) is bool(clients), "the sockets are seen where there are any"
-    assert {sock.fileno() for sock in sockets} <= {-1}
+        kept = list(getattr(store, "_services", []))
+    assert bool(sockets) is bool(kept), "the sockets are seen where there are any"
+    assert {sock.fileno() for sock in sockets} <= {-1}, "closed, and not left to be collected"
+    clients = [weakref.ref(service.client) for service in kept]
+    kept.clear()
     assert [t.name for t in threading.enumerate() if t.name.startswith("kms-secrets")] == []
     gc.collect()
     assert [client() for client in clients] == [None] * len(clients)
