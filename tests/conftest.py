@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 wall.build()
+
+# A shell starts its background jobs with Ctrl-C ignored, and programs inherit that. The commands
+# under test are started as from a terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shared machines are slow at times, and no test here measures time.
 hypothesis.settings.register_profile("shared", deadline=None)

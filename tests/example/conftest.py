@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from html.parser import HTMLParser
 
 import pytest
+
+# As in tests/conftest.py: what is started is not to inherit that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A run of the whole suite has no Django settings, or others: it passes this directory by.
 if os.environ.get("DJANGO_SETTINGS_MODULE") != "example_settings":

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -271,8 +272,14 @@ def test_the_largest_size_is_sixteen_mebibytes():
 
 def test_a_file_without_end_is_read_no_further_than_the_limit(monkeypatch):
     monkeypatch.setattr(files, "MAX_BYTES", 1000)
-    with pytest.raises(SecretsError, match="/dev/zero is larger than 1,000 bytes"):
-        read_text("/dev/zero")
+    tracemalloc.start()
+    try:
+        with pytest.raises(SecretsError, match="/dev/zero is larger than 1,000 bytes"):
+            read_text("/dev/zero")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000_000
 
 
 @pytest.mark.parametrize("data", [b"planted-value\xff", b"\xc3", b"\xed\xa0\x80", b"\xff\xfeA\0"])
