@@ -5,18 +5,15 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.utils.module_loading import import_string
 
 from .backends.base import BaseStore
 from .exceptions import SecretsError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: The variable that configures a process whose settings say ``load()``.
 URL_VARIABLE = "KMS_SECRETS_URL"
@@ -108,18 +105,24 @@ def _from_dict(source: Mapping[str, Any]) -> Config:
 
 
 def _from_url(url: str) -> Config:
-    # The URL itself is never repeated: somebody may have pasted a DATABASE_URL.
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or "://" not in url:
+    # Nothing of it is repeated: somebody may have pasted a DATABASE_URL, or a password.
+    scheme, separator, _ = url.partition("://")
+    if scheme not in _SCHEMES or not separator:
         raise SecretsError(
-            f"{parts.scheme or 'this'!r} is not the scheme of a store",
+            "this is not the URL of a store",
             hint="a store's URL begins with " + ", ".join(f"{name}://" for name in _SCHEMES),
         )
-    store_class = _store_class(_SCHEMES[parts.scheme])
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise SecretsError(f"the {scheme}:// URL is not valid", hint="quote [ and ] as %5B and %5D")
+    store_class = _store_class(_SCHEMES[scheme])
     query = _query(parts.query)
     names = query.pop("names", None)
     options = store_class.options_from_url(unquote(parts.netloc + parts.path), query)
-    return Config(store_class, options, _names(names.split(",") if names else None))
+    return Config(store_class, options, _names(None if names is None else names.split(",")))
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -151,9 +154,11 @@ def _store_class(path: object) -> type[BaseStore]:
 def _names(names: Iterable[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    many = isinstance(names, Iterable) and not isinstance(names, str)
+    listed = list(names) if many else []
+    if not listed or not all(isinstance(name, str) and name for name in listed):
         raise SecretsError("NAMES is not a list of names", hint='write "NAMES": ["SECRET_KEY"]')
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(listed))
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -240,6 +240,9 @@ def _database_url(value: Any) -> Any:
         url = urlparse(value)
         if not url.scheme or (url.scheme == "sqlite" and url.netloc):
             raise ValueError
+        # A password with an unquoted / in it: a part of it would pass for the database's name.
+        if "@" in url.path and "@" not in url.netloc and url.netloc:
+            raise ValueError
     return str(value) if isinstance(value, SecretStr) else value
 
 

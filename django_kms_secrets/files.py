@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .exceptions import SecretsError
+from .exceptions import SecretsError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: More than this is no file of secrets (bytes).
 MAX_BYTES = 16 * 1024 * 1024
 PRIVATE = 0o600
+#: How long another writer is waited for (seconds).
+LOCK_SECONDS = 10.0
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -104,6 +107,34 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file of that name.
+
+    Raises:
+        SecretsError: it cannot be looked at.
+    """
+    try:
+        return path.exists()
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    raise SecretsError(f"cannot look at {path}: {reason}", hint="check the path")
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory for its owner only, and those above it.
+
+    Raises:
+        SecretsError: it cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+    else:
+        return
+    raise SecretsError(f"cannot make {directory}: {reason}", hint="check the path")
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the only write lock of a directory, where the system has such locks."""
@@ -118,9 +149,24 @@ def locked(directory: Path) -> Iterator[None]:
         reason = exc.strerror or type(exc).__name__
     else:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _in_time(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), directory)
             yield
         finally:
             os.close(descriptor)
         return
     raise SecretsError(f"cannot open {directory}: {reason}", hint="`secrets setup` creates it")
+
+
+def _in_time(lock: Callable[[], None], directory: Path) -> None:
+    end = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < end:
+        try:
+            lock()
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return
+    raise StoreUnavailable(
+        f"another process has kept {directory} locked for {LOCK_SECONDS:g} s",
+        hint="look for a writer that was stopped (`fuser`), then try again",
+    )

@@ -67,7 +67,8 @@ class Secrets(Mapping[str, SecretStr]):
     """The secrets of one store, or of several in layers, as a read-only mapping.
 
     They are fetched once, at first use, and kept in memory; nothing else of the fetch survives,
-    no client, thread or socket. It may be used from any thread, and after a fork.
+    no client, thread or socket. It may be used from any thread, and, once fetched,
+    after a fork.
 
     ``SHARED | APP`` layers two of them: the right side wins, as with dicts.
 
@@ -225,16 +226,15 @@ class Secrets(Mapping[str, SecretStr]):
     def _older_values(self, name: str) -> list[SecretStr]:
         with self._lock:
             if name not in self._older:
-                layer = self._origin.get(name)
-                self._older[name] = layer.older(name) if layer else [SecretStr(), SecretStr()]
+                root = next((root for root in _roots(name) if root in self._origin), "")
+                older = self._origin[root].older(root) if root else [SecretStr(), SecretStr()]
+                self._older[name] = [_reach(root, value, name) for value in older]
             return self._older[name]
 
     def _is_fetched(self, name: str) -> bool:
         """Whether the stores were asked for this name, or for the tree it reaches into."""
-        roots = [name[:end] for end, char in enumerate(name) if char == "."] + [name]
-        return any(
-            layer.names is None or not set(roots).isdisjoint(layer.names) for layer in self._layers
-        )
+        roots = set(_roots(name))
+        return any(layer.names is None or roots & set(layer.names) for layer in self._layers)
 
     def _raise_missing(self, name: str) -> NoReturn:
         if not self._is_fetched(name):
@@ -257,3 +257,13 @@ class Secrets(Mapping[str, SecretStr]):
             "`manage.py secrets putall FILE` all of a file",
             names=listed,
         )
+
+
+def _roots(name: str) -> list[str]:
+    """The name itself, and the names of trees that a dotted name may reach into."""
+    return [name, *(name[:end] for end, char in enumerate(name) if char == ".")]
+
+
+def _reach(root: str, value: SecretStr, name: str) -> SecretStr:
+    inner = tree.reach({root: value}, name)
+    return SecretStr() if inner is tree.MISSING else SecretStr(tree.text_of(inner))

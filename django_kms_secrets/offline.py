@@ -57,9 +57,18 @@ class EmptyText(SecretStr):
     def __getitem__(self, key: Any) -> Any:
         return self if isinstance(key, str) else super().__getitem__(key)
 
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
+        return self if default is None else default
+
+    def keys(self) -> tuple[()]:
+        return ()
+
 
 class EmptyTree(dict[str, Any]):
     """A tree in which every key is there and empty, so that settings can reach into it."""
 
     def __missing__(self, key: str) -> EmptyText:
         return EmptyText()
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
+        return EmptyText() if default is None else default

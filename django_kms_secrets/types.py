@@ -24,13 +24,18 @@ class SecretStr(str):
     """A ``str`` whose ``repr`` is masked, so tracebacks, debug pages and ``diffsettings`` hide it.
 
     It is a real string: drivers and libraries take it as it is. Only ``repr`` is masked;
-    ``str(secret)``, an f-string and every string method give the plain value.
+    ``str(secret)``, an f-string and every string method give the plain value; an index
+    or a slice stays masked.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return f"SecretStr({MASK if self else ''!r})"
+
+    def __getitem__(self, key: Any) -> Any:
+        # A part is as secret as the whole: rich shows long values as the repr of their beginning.
+        return type(self)(super().__getitem__(key))
 
 
 class SecretBytes(bytes):
@@ -40,6 +45,10 @@ class SecretBytes(bytes):
 
     def __repr__(self) -> str:
         return f"SecretBytes({MASK!r})"
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        return part if isinstance(part, int) else type(self)(part)
 
 
 @dataclass(frozen=True)

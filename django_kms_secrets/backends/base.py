@@ -256,7 +256,7 @@ def put_runs(runs: Iterable[T], put: Callable[[T], Sequence[SecretVersion]]) -> 
                 raise
             names = ", ".join(entry.name for entry in stored)
             error = type(exc)(
-                f"{exc.message}; stored before that: {names}", hint=exc.hint, names=exc.names
+                f"{exc.message}; but stored before that: {names}", hint=exc.hint, names=exc.names
             )
         raise error
     return stored

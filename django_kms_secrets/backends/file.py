@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import formats
 from ..exceptions import SecretsError, StoreNotReady
-from ..files import locked, read_text, write_private
+from ..files import is_there, locked, make_directory, read_text, write_private
 from ..formats import dotenv
 from ..types import CURRENT, Secret, SecretStr, SecretVersion
 from .base import ABSENT, BaseStore, checked, expect, not_found
@@ -89,14 +89,14 @@ class FileStore(BaseStore):
 
     def setup(self) -> bool:
         """Create the file, empty, and its directory."""
-        if self.path.exists():
+        if is_there(self.path):
             return False
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.path.parent)
         write_private(self.path, "" if self._format == "dotenv" else "{}\n")
         return True
 
     def _text(self) -> str:
-        if not self.path.exists():
+        if not is_there(self.path):
             raise StoreNotReady(
                 f"there is no {self.place}",
                 hint="copy the project's example file to it; `secrets setup` creates it empty",

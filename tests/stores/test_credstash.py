@@ -588,7 +588,7 @@ def test_a_failure_half_way_says_what_was_stored_before_it(store, aws, account, 
     with pytest.raises(AccessDenied) as caught:
         store.put_many(values)
     assert caught.value.message.endswith(
-        "; stored before that: " + ", ".join(name for name in values if name < "NAME_100")
+        "; but stored before that: " + ", ".join(name for name in values if name < "NAME_100")
     )
     assert len(account.items()) == 100
     assert "planted" not in str(caught.value)
@@ -814,7 +814,7 @@ def test_every_read_of_the_table_is_consistent(store, aws):
     store.history("A")
     store.delete("A")
     reads = [body for operation, body in bodies if operation in {"Query", "Scan", "GetItem"}]
-    assert len(reads) == 10, "one more for the exact spelling of a version"
+    assert len(reads) == 11, "one more for the exact spelling of a version"
     assert all(body.get("ConsistentRead") for body in reads)
 
 

@@ -67,11 +67,11 @@ def test_credstash_asks_for_a_missing_name_once_and_for_a_double_one_once(credst
     assert requests == {}
 
 
-def test_credstash_get_and_put_cost_two_and_three_requests(credstash, aws):
+def test_credstash_get_and_put_cost_two_and_four_requests(credstash, aws):
     with aws.counted() as requests:
         credstash.put("A", "x")
     assert requests == {
-        "dynamodb.Query": 1,
+        "dynamodb.Query": 2,
         "trentservice.GenerateDataKey": 1,
         "dynamodb.PutItem": 1,
     }

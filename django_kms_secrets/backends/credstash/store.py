@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,7 +42,7 @@ from .table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -354,7 +355,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
 
 
 def _checked_context(context: Mapping[str, str]) -> dict[str, str]:
-    pairs = dict(context)
+    pairs = dict(context) if isinstance(context, Mapping) else {"": ""}
     if not all(isinstance(part, str) and part for pair in pairs.items() for part in pair):
         raise SecretsError(
             "the encryption context is not a dict of non-empty strings",

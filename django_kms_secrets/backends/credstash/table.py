@@ -70,19 +70,37 @@ class Table:
                 "FilterExpression": "begins_with(#name, :prefix)",
                 "ExpressionAttributeValues": {":prefix": {"S": self._prefix}},
             }
-        return self._pages("Scan", attributes, parameters)
+        # A name that is only the prefix is nobody's of ours.
+        return (item for item in self._pages("Scan", attributes, parameters) if item["name"])
 
     def put(self, item: Item) -> None:
-        """Write a version that does not exist yet.
+        """Write a version that does not exist yet, and see that it is the newest.
 
         Raises:
-            VersionConflict: it exists.
+            VersionConflict: it exists, or a newer one was written at the same time.
         """
-        self._call(
-            "PutItem",
-            {"ConditionalCheckFailedException": lambda _: self._raced([item["name"]])},
-            **self._put_request(item),
-        )
+        name = item["name"]
+        conflict = None
+        try:
+            self._call(
+                "PutItem",
+                {"ConditionalCheckFailedException": lambda _: self._raced([name])},
+                **self._put_request(item),
+            )
+        except VersionConflict as exc:
+            conflict = exc
+        # The condition also fails when botocore repeats a write whose answer was lost. No two
+        # records have the same data key, so the key tells whose record it is.
+        newest = self.newest(name, ("name", "version", "key"))
+        if conflict and not any(found["key"] == item["key"] for found in newest):
+            raise conflict
+        if any(found["version"] > item["version"] for found in newest):
+            raise VersionConflict(
+                f"{name} version {item['version']} was stored in {self._place}, but somebody else "
+                f"stored {newest[0]['version']} at the same time, which is newer",
+                hint="look at `secrets history`, then try again",
+                names=[name],
+            )
 
     def put_all(self, items: Sequence[Item]) -> None:
         """Write versions that do not exist yet, all or none; what one transaction takes.

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
+from ...exceptions import (
+    SecretIntegrityError,
+    SecretNotFound,
+    SecretsError,
+    StoreUnavailable,
+    VersionConflict,
+)
 from ...types import CURRENT, PENDING, PREVIOUS
 
 if TYPE_CHECKING:
@@ -23,6 +30,10 @@ VALUE_BYTES = 65_536
 
 _LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"}
 _STAGES = {label: stage for stage, label in _LABELS.items()}
+
+
+# "marked for deletion", "scheduled for deletion"; moto: "marked deleted".
+_FOR_DELETION = re.compile(r"(marked|scheduled) (for )?delet")
 
 
 class WaitsForDeletion(SecretNotFound):
@@ -82,7 +93,8 @@ class Api:
             reply = self._service.call("ListSecrets", **request)
             for entry in reply["SecretList"]:
                 # What is pruned later depends on this, so the filter is not taken on trust.
-                if entry["Name"].startswith(prefix) and not entry.get("DeletedDate"):
+                mine = entry["Name"].startswith(prefix) and entry["Name"] != prefix
+                if mine and not entry.get("DeletedDate"):
                     yield entry
             if not reply.get("NextToken"):
                 return
@@ -181,6 +193,10 @@ class Api:
                 MoveToVersionId=token,
                 RemoveFromVersionId=expected,
             )
+        except VersionConflict:
+            # It is also refused when botocore repeats a move whose answer was lost.
+            if version_of(self.describe(secret_id)) != token:
+                raise
         finally:
             # Without a label a version is deprecated, and the service removes it in time. Whether
             # the value is current was decided above; a label that stays does no harm.
@@ -205,11 +221,19 @@ class Api:
         reply = self._service.call("BatchGetSecretValue", SecretIdList=list(secret_ids))
         # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
         # deletion, is not there; anything else must not look as if it were not there.
-        for failure in reply.get("Errors", ()):
+        failures = reply.get("Errors", ())
+        for failure in failures:
             if not _is_missing(failure["ErrorCode"], failure.get("Message", "")):
                 raise self._service.refused(
-                    "BatchGetSecretValue", failure["ErrorCode"], subject=failure["SecretId"]
+                    "BatchGetSecretValue",
+                    failure["ErrorCode"],
+                    subject=self._shown(failure["SecretId"]),
                 )
+        if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
+            raise StoreUnavailable(
+                f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
+                hint="try again",
+            )
         return [self._current(entry) for entry in reply["SecretValues"]]
 
     def _current(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -291,7 +315,7 @@ def _is_missing(code: str, message: str) -> bool:
     """Whether a failure means that there is no such secret, or that it waits for its deletion."""
     # InvalidRequestException stands for several things; only its text tells them apart.
     return code == "ResourceNotFoundException" or (
-        code == "InvalidRequestException" and "delet" in message
+        code == "InvalidRequestException" and _FOR_DELETION.search(message) is not None
     )
 
 

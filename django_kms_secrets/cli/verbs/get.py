@@ -10,7 +10,7 @@ import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from ... import formats
-from ...exceptions import SecretNotFound
+from ...exceptions import SecretNotFound, SecretsError
 from ...formats import tree
 from ...types import CURRENT
 from ..arguments import add_context, add_format
@@ -40,10 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     name = options["name"]
+    version = options["secret_version"] or CURRENT
     if any(char in name for char in "*?["):
+        if version != CURRENT or options["noline"]:
+            raise SecretsError("-v and -n go with one name, not with a glob", hint="leave them out")
         console.data(formats.dump(_matching(store, name), options["format"]))
         return 0
-    value = _value(store, name, options["secret_version"])
+    value = _value(store, name, version)
     console.data(value if options["noline"] else f"{value}\n")
     return 0
 
@@ -65,7 +68,7 @@ def _value(store: BaseStore, name: str, version: str) -> str:
 
 def _matching(store: BaseStore, glob: str) -> dict[str, str]:
     known = sorted({entry.name for entry in store.list_secrets()})
-    names = [name for name in known if fnmatch.fnmatchcase(name, glob)]
+    names = [name for name in known if name == glob or fnmatch.fnmatchcase(name, glob)]
     if not names:
         raise SecretNotFound(
             f"no name in {store.place} matches {glob}", hint="`secrets keys` lists them"

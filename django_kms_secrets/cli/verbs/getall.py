@@ -44,17 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     format = _format(options)  # noqa: A001
-    values, failure = _read(store, keep_going=options["keep_going"])
+    values, failures = _read(store, keep_going=options["keep_going"])
     text = formats.dump(dict(sorted(values.items())), format, target=options["target"])
     if options["output"]:
         files.write_private(options["output"], text)
         console.say(f"{len(values)} secrets written to {options['output']}")
     else:
         console.data(text)
-    if failure:
+    for failure in failures:
         console.fail(failure)
-        return 1
-    return 0
+    return 1 if failures else 0
 
 
 def _format(options: Mapping[str, Any]) -> str:
@@ -66,14 +65,17 @@ def _format(options: Mapping[str, Any]) -> str:
     return given or ("dotenv" if options["target"] else "json")
 
 
-def _read(store: BaseStore, *, keep_going: bool) -> tuple[dict[str, str], SecretsError | None]:
-    try:
-        found = store.get_many(None)
-        failure: SecretsError | None = None
-    except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
-        if not keep_going or not exc.names:
-            raise
-        failure = exc
-        names = {entry.name for entry in store.list_secrets()} - set(exc.names)
-        found = store.get_many(sorted(names))
-    return {name: secret.value for name, secret in found.items()}, failure
+def _read(store: BaseStore, *, keep_going: bool) -> tuple[dict[str, str], list[SecretsError]]:
+    """All values; with `keep_going` those that can be opened, and the errors of the others."""
+    failures: list[SecretsError] = []
+    names: set[str] | None = None
+    while True:
+        try:
+            found = store.get_many(None if names is None else sorted(names))
+            return {name: secret.value for name, secret in found.items()}, failures
+        except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
+            known = names or {entry.name for entry in store.list_secrets() if keep_going}
+            names = known - set(exc.names)
+            if not keep_going or names == known:
+                raise
+            failures.append(exc)

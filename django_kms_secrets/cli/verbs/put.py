@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...backends.base import NumberedStore
 from ...exceptions import SecretsError
+from ...types import SecretStr
 from ..arguments import add_context, add_key_and_digest, read_value
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     name, argument = options["name"], options["value"]
-    value = console.prompt(name) if argument is None else read_value(argument, console)
+    if argument is None and "=" in name:
+        # Not repeated: what follows the = is most likely a value.
+        raise SecretsError("the NAME has a = in it, and there is no VALUE", hint="put NAME VALUE")
+    value = SecretStr(console.prompt(name) if argument is None else read_value(argument, console))
     entry = _put(store, name, value, options["secret_version"], options["comment"])
     console.say(f"{name} version {entry.version} stored in {store.place}")
     return 0

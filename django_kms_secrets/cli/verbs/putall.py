@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import formats
 from ...backends.base import checked
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
+from ...types import masked
 from ..arguments import (
     add_context,
     add_key_and_digest,
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
-    values = _read(options["source"], options["format"], console)
+    values: dict[str, str] = masked(_read(options["source"], options["format"], console))
     if not values:
         # An upstream command that failed sends nothing; --prune would then empty the store.
         raise SecretsError("there are no secrets in what was read", hint="nothing was written")
@@ -114,7 +115,12 @@ def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
             if name in unreadable or current.get(name, value) != value
         ),
         same=tuple(name for name, value in values.items() if current.get(name) == value),
-        deleted=tuple(sorted(stored - set(values))),
+        # A tree that a dotted name of the file reaches into is not what the file leaves out.
+        deleted=tuple(
+            name
+            for name in sorted(stored - set(values))
+            if not any(other.startswith(f"{name}.") for other in values)
+        ),
         unreadable=tuple(name for name in values if name in unreadable),
     )
 
@@ -127,7 +133,7 @@ def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, str], set[st
     try:
         found = store.get_many(names)
     except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
-        unreadable = set(exc.names) or set(names)
+        unreadable = set(exc.names).intersection(names) or set(names)
     else:
         return {name: secret.value for name, secret in found.items()}, set()
     readable = [name for name in names if name not in unreadable]
