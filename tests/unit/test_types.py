@@ -27,6 +27,7 @@ VALUE = "hunter2-marker"
         lambda value: repr({"password": (value,)}),
         lambda value: repr(copy.deepcopy({"a": [value]})),
         lambda value: repr(copy.copy(value)),
+        lambda value: repr((value[:80], value[0:5], value[-5:])),
         lambda value: repr(pickle.loads(pickle.dumps(value))),
     ],
 )

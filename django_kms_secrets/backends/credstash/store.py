@@ -217,7 +217,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
     # Writing
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
-        """Query, GenerateDataKey and a conditional PutItem."""
+        """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest."""
         return self._run([partial(self._put, name, value, expected=expected)])[0]
 
     def put_version(
