@@ -132,3 +132,15 @@ def named(aws: EmbeddedAWS) -> Iterator[SecretsManagerStore]:
     """A Secrets Manager store of one secret per name, open."""
     with SecretsManagerStore(prefix="notes/production/") as store:
         yield store
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """botocore's pauses between its attempts, noted and not waited for."""
+    pauses: list[float] = []
+
+    class Clock:
+        sleep = staticmethod(pauses.append)
+
+    monkeypatch.setattr("botocore.endpoint.time", Clock)
+    return pauses

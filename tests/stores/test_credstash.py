@@ -635,6 +635,53 @@ def test_a_writer_who_came_between_cancels_the_whole_transaction(store, aws, acc
     assert {entry.name for entry in store.list_secrets()} == {"B"}
 
 
+@pytest.mark.parametrize("store_put", ["put", "put_version"])
+def test_a_write_whose_answer_was_lost_is_no_conflict(store, aws, account, impatient, store_put):
+    """botocore repeats it, and DynamoDB refuses it then: it is there already."""
+    sent = []
+
+    def lose_the_answer(operation: str, body: dict[str, Any]) -> tuple[int, str] | None:
+        if operation != "PutItem":
+            return None
+        sent.append(body)
+        if len(sent) > 1:
+            return None
+        item = body["Item"] | {"hmac": {"B": base64.b64decode(body["Item"]["hmac"]["B"])}}
+        aws.faults.remove(lose_the_answer)
+        account.put_item(item)
+        aws.faults.append(lose_the_answer)
+        return 500, "InternalServerError"
+
+    aws.faults.append(lose_the_answer)
+    put = getattr(store, store_put)("NAME", "hunter2")
+    assert len(sent) == 2
+    assert put.version == FIRST
+    assert store.get("NAME").value == "hunter2"
+    assert len(account.items()) == 1
+
+
+def test_a_write_that_was_overtaken_is_a_conflict_that_says_so(store, aws, account):
+    """It would be reported as stored, and not be what is read."""
+    store.put("NAME", "one")
+    item = account.item("NAME")
+    queries = []
+
+    def after_the_write(operation: str, body: object) -> None:
+        if operation == "Query":
+            queries.append(body)
+            if len(queries) == 2:
+                account.put_item(item, version={"S": THIRD})
+
+    aws.faults.append(after_the_write)
+    with pytest.raises(VersionConflict) as caught:
+        store.put("NAME", "planted")
+    assert caught.value.message == (
+        f"NAME version {SECOND} was stored in {store.place}, but somebody else stored {THIRD} at "
+        "the same time, which is newer"
+    )
+    assert caught.value.names == ("NAME",)
+
+
 def test_a_transaction_cancelled_for_another_reason_says_the_reason(store, aws):
     reply = {
         "__type": "TransactionCanceledException",

@@ -373,18 +373,6 @@ def test_denied_is_never_taken_for_missing(remote, aws):
 # The service
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """botocore's pauses between its attempts, noted and not waited for."""
-    pauses: list[float] = []
-
-    class Clock:
-        sleep = staticmethod(pauses.append)
-
-    monkeypatch.setattr("botocore.endpoint.time", Clock)
-    return pauses
-
-
 @pytest.mark.parametrize(
     "code, status",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from django_kms_secrets import StoreUnavailable, VersionConflict, load
@@ -35,11 +37,9 @@ def test_a_put_that_was_stored_and_whose_answer_was_lost_is_no_conflict(credstas
     client = credstash._services[0].client
 
     def store_and_fail(body):
-        item = {**body["Item"], "hmac": {"B": body["Item"]["hmac"]["B"]}}
-        import base64
-
-        item["hmac"] = {"B": base64.b64decode(item["hmac"]["B"])}
-        client.put_item(TableName=body["TableName"], Item=item)
+        # On the wire bytes are base64; the client takes them as they are.
+        tag = base64.b64decode(body["Item"]["hmac"]["B"])
+        client.put_item(TableName=body["TableName"], Item={**body["Item"], "hmac": {"B": tag}})
         return 500, "InternalServerError"
 
     aws.faults.append(once("PutItem", store_and_fail))

@@ -76,6 +76,16 @@ def test_nothing_outside_the_prefix_is_written_or_deleted(shared):
     assert everything(shared) == others()
 
 
+def test_a_name_that_is_only_the_prefix_is_nobodys(shared):
+    """Without the prefix it would have no name."""
+    with shared(prefix="") as store:
+        store.put(PREFIX, "theirs")
+    with shared(prefix=PREFIX) as store:
+        store.put("A", "ours")
+        assert sorted(store.get_many(None)) == ["A"]
+        assert [entry.name for entry in store.list_secrets()] == ["A"]
+
+
 def test_a_prefix_inside_another_is_seen_from_outside_only(shared):
     with shared(prefix=PREFIX) as outer, shared(prefix="notes/production/") as inner:
         outer.put("A", "outer")

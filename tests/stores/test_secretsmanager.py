@@ -321,6 +321,38 @@ def test_a_label_that_stays_behind_changes_nothing_about_the_outcome(named, aws,
     assert named.get("A").value == "2"
 
 
+def test_a_move_whose_answer_was_lost_is_no_conflict(document, aws, account, impatient):
+    """botocore repeats it, and the service refuses it then: the label is not there any more."""
+    moves = []
+
+    def lose_the_answer(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation != "UpdateSecretVersionStage" or "MoveToVersionId" not in body:
+            return None
+        moves.append(body)
+        if len(moves) > 1:
+            return None
+        aws.faults.remove(lose_the_answer)
+        account.secretsmanager.update_secret_version_stage(**body)
+        aws.faults.append(lose_the_answer)
+        return 500, "InternalServiceError"
+
+    aws.faults.append(lose_the_answer)
+    put = document.put("A", "x")
+    assert len(moves) == 2
+    assert (document.get("A").value, document.get("A").version) == ("x", put.version)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_a_conflict_is_a_conflict_if_the_service_does_not_say_more(named, aws, code):
+    """Who may write may not be allowed to describe."""
+    first = named.put("A", "1").version
+    named.put("A", "2")
+    aws.faults.append(on("DescribeSecret", (400, code)))
+    with pytest.raises(VersionConflict) as caught:
+        named.put("A", "3", expected=first)
+    assert caught.value.__context__ is None
+
+
 def test_a_put_back_that_somebody_came_between_is_a_conflict(named, account, aws):
     """Of two who want a deleted name back, as new, one wins."""
     named.put("A", "old")
@@ -578,6 +610,17 @@ def test_a_missing_or_deleted_secret_of_a_batch_is_left_out(named, aws, code, me
     error = {"SecretId": f"{PREFIX}A", "ErrorCode": code, "Message": message}
     aws.faults.append(on("BatchGetSecretValue", (200, {"SecretValues": [], "Errors": [error]})))
     assert named.get_many(["A"]) == {}
+
+
+def test_a_batch_that_says_nothing_about_a_secret_is_an_error(named, aws):
+    """It must not look as if the secret were missing."""
+    aws.faults.append(on("BatchGetSecretValue", (200, {"SecretValues": [], "Errors": []})))
+    with pytest.raises(StoreUnavailable) as caught:
+        named.get_many(["A"])
+    assert caught.value.message == (
+        f"BatchGetSecretValue of Secrets Manager at {aws.endpoint} did not answer for every secret"
+    )
+    assert caught.value.hint == "try again"
 
 
 def test_a_batch_of_one_deleted_one_missing_and_one_that_is_there(named):

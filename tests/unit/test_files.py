@@ -18,8 +18,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from django_kms_secrets import files
-from django_kms_secrets.exceptions import SecretsError
-from django_kms_secrets.files import locked, read_text, write_private
+from django_kms_secrets.exceptions import SecretsError, StoreUnavailable
+from django_kms_secrets.files import (
+    is_there,
+    locked,
+    make_directory,
+    read_text,
+    write_private,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +48,8 @@ def run(program: str, *args: object, user: str = "") -> subprocess.CompletedProc
             "-c",
             "import encodings.idna, resource, signal, sys\n"
             "from django_kms_secrets.exceptions import SecretsError\n"
-            "from django_kms_secrets.files import read_text, write_private\n"
+            "from django_kms_secrets.files import is_there, read_text, write_private\n"
+            "from pathlib import Path\n"
             f"{become}{textwrap.dedent(program)}",
             *map(str, args),
         ],
@@ -345,6 +352,19 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
         pass
 
 
+def test_a_lock_that_is_never_given_back_is_an_error_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+    with (
+        locked(tmp_path),
+        pytest.raises(StoreUnavailable, match=r"has kept .* locked for 0.1 s") as caught,
+        locked(tmp_path),
+    ):
+        pass
+    assert "fuser" in caught.value.hint
+    with locked(tmp_path):
+        pass
+
+
 def test_a_directory_that_is_not_there_cannot_be_locked(tmp_path):
     with (
         pytest.raises(SecretsError, match=r"cannot open .*: No such file") as caught,
@@ -352,3 +372,42 @@ def test_a_directory_that_is_not_there_cannot_be_locked(tmp_path):
     ):
         pass
     assert "secrets setup" in caught.value.hint
+
+
+# is_there and make_directory
+
+
+def test_a_directory_is_made_for_its_owner_only_with_those_above_it(tmp_path):
+    directory = tmp_path / "new" / "deep"
+    make_directory(directory)
+    make_directory(directory)
+    assert mode(directory) == 0o700
+    assert is_there(directory)
+    assert not is_there(directory / "none")
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "directory"):
+        with pytest.raises(SecretsError, match=f"cannot make {path}: ") as caught:
+            make_directory(path)
+        assert caught.value.hint == "check the path"
+        assert caught.value.__context__ is None
+
+
+@needs_root
+def test_a_file_in_a_directory_that_may_not_be_entered_cannot_be_looked_at(directory):
+    directory.chmod(0o700)
+    done = run(
+        """
+        try:
+            is_there(Path(sys.argv[1]))
+        except SecretsError as exc:
+            print(exc)
+        """,
+        directory / "secrets.env",
+        user="nobody",
+    )
+    assert done.stdout == (
+        f"cannot look at {directory / 'secrets.env'}: Permission denied\nhint: check the path\n"
+    )

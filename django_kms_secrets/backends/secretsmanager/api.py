@@ -195,7 +195,7 @@ class Api:
             )
         except VersionConflict:
             # It is also refused when botocore repeats a move whose answer was lost.
-            if version_of(self.describe(secret_id)) != token:
+            if not self._is_current(secret_id, token):
                 raise
         finally:
             # Without a label a version is deprecated, and the service removes it in time. Whether
@@ -278,6 +278,13 @@ class Api:
             hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
             names=[name],
         )
+
+    def _is_current(self, secret_id: str, version: str) -> bool:
+        """Whether a version is known to be current: not so, if the service does not say."""
+        try:
+            return version_of(self.describe(secret_id)) == version
+        except SecretsError:
+            return False
 
     def _missing(self, secret_id: str) -> SecretNotFound:
         name = self._shown(secret_id)
