@@ -67,6 +67,7 @@ def test_files(form, values):
 
 
 @given(values=DICTS)
+@example(values={"[": ""})
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_credstash(url, values):
     """The same through a CredStash table; the second time nothing is left to write."""
@@ -76,6 +77,4 @@ def test_credstash(url, values):
     done = inside("module", url, ["putall", "-", "-f", "dotenv"], written).ok()
     assert f"0 added, 0 changed, {len(values)} unchanged" in done.err
     name = min(values)
-    assert inside("module", url, ["get", "-n", "--", name]).ok().out == texts(values)[name] or any(
-        char in name for char in "*?["
-    )
+    assert inside("module", url, ["get", "-n", "--", name]).ok().out == texts(values)[name]

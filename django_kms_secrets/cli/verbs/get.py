@@ -41,10 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     name = options["name"]
     version = options["secret_version"] or CURRENT
-    if any(char in name for char in "*?["):
+    matches = _matches(store, name) if any(char in name for char in "*?[") else [name]
+    if matches != [name]:
         if version != CURRENT or options["noline"]:
             raise SecretsError("-v and -n go with one name, not with a glob", hint="leave them out")
-        console.data(formats.dump(_matching(store, name), options["format"]))
+        console.data(formats.dump(_values(store, matches), options["format"]))
         return 0
     value = _value(store, name, version)
     console.data(value if options["noline"] else f"{value}\n")
@@ -66,11 +67,17 @@ def _value(store: BaseStore, name: str, version: str) -> str:
     raise missing
 
 
-def _matching(store: BaseStore, glob: str) -> dict[str, str]:
+def _matches(store: BaseStore, glob: str) -> list[str]:
     known = sorted({entry.name for entry in store.list_secrets()})
-    names = [name for name in known if name == glob or fnmatch.fnmatchcase(name, glob)]
+    if glob in known:  # a name of its own comes first
+        return [glob]
+    names = [name for name in known if fnmatch.fnmatchcase(name, glob)]
     if not names:
         raise SecretNotFound(
             f"no name in {store.place} matches {glob}", hint="`secrets keys` lists them"
         )
+    return names
+
+
+def _values(store: BaseStore, names: list[str]) -> dict[str, str]:
     return {name: secret.value for name, secret in store.get_many(names).items()}
