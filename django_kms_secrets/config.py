@@ -108,8 +108,9 @@ def _from_url(url: str) -> Config:
     # Nothing of it is repeated: somebody may have pasted a DATABASE_URL, or a password.
     scheme, separator, _ = url.partition("://")
     if scheme not in _SCHEMES or not separator:
+        where = f"${URL_VARIABLE}" if url == os.environ.get(URL_VARIABLE) else "this"
         raise SecretsError(
-            "this is not the URL of a store",
+            f"{where} is not the URL of a store",
             hint="a store's URL begins with " + ", ".join(f"{name}://" for name in _SCHEMES),
         )
     try:

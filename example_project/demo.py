@@ -205,7 +205,8 @@ def _end(program: subprocess.Popen[str]) -> None:
             program.wait(STOP_SECONDS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(program.pid, signal.SIGKILL)
-    program.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(STOP_SECONDS)
     for stream in (program.stdin, program.stdout, program.stderr):
         if stream:
             with contextlib.suppress(OSError):

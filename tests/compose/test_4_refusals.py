@@ -11,7 +11,7 @@ from deployment import REFUSAL_SECONDS, TABLE_URL, Deployment, Ended
 
 # What is wrong, and what the line has to say about it.
 CASES = {
-    "wrong-url": "'credstahs' is not the scheme of a store",
+    "wrong-url": "$KMS_SECRETS_URL is not the URL of a store",
     "missing-table": "there is no CredStash table no-such-table in ap-northeast-2",
     "missing-secret": "CredStash table half-empty in ap-northeast-2 lacks "
     "DATABASE_URL, EMAIL_HOST_PASSWORD, site",

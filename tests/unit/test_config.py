@@ -134,3 +134,15 @@ def test_a_wrong_configuration_says_what_and_how(source, message, hint):
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert MARKER not in str(caught.value)
+
+
+def test_an_error_about_the_environments_url_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever set KMS_SECRETS_URL reads its name, also where settings passed the text on."""
+    monkeypatch.setenv("KMS_SECRETS_URL", "credstahs://table")
+    for source in (None, "credstahs://table"):
+        with pytest.raises(SecretsError, match=r"^\$KMS_SECRETS_URL is not the URL of a store"):
+            read_config(source)
+    with pytest.raises(SecretsError, match="^this is not the URL of a store"):
+        read_config("credstahs://another")
