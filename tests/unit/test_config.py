@@ -144,5 +144,5 @@ def test_an_error_about_the_environments_url_names_its_variable(
     for source in (None, "credstahs://table"):
         with pytest.raises(SecretsError, match=r"^\$KMS_SECRETS_URL is not the URL of a store"):
             read_config(source)
-    with pytest.raises(SecretsError, match="^this is not the URL of a store"):
+    with pytest.raises(SecretsError, match=r"^this is not the URL of a store"):
         read_config("credstahs://another")
