@@ -11,9 +11,11 @@ from .config import Config, read_config
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
-from .types import PENDING, PREVIOUS, SecretStr, masked
+from .types import PENDING, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .backends.base import BaseStore
     from .env import SecretsEnv
 
@@ -47,20 +49,20 @@ class _Layer:
         self.names = config.names
         self.store: BaseStore = config.make_store()
 
-    def fetch(self) -> dict[str, SecretStr]:
+    def fetch(self, only: Collection[str] | None = None) -> dict[str, SecretStr]:
+        """The current values: of all that is configured, or of some names of these."""
+        names = self.names
+        if only is not None:
+            names = tuple(name for name in only if names is None or name in names)
+        if names == ():
+            return {}
         with self.store as store:
-            return {name: secret.value for name, secret in store.get_many(self.names).items()}
+            return {name: secret.value for name, secret in store.get_many(names).items()}
 
-    def older(self, name: str) -> list[SecretStr]:
-        """The pending and the previous value of a name, those there are."""
-        found = []
+    def stages(self, name: str) -> dict[str, SecretStr]:
+        """The values of a name that are in use, by stage."""
         with self.store as store:
-            for stage in (PENDING, PREVIOUS):
-                try:
-                    found.append(store.get(name, version=stage).value)
-                except SecretNotFound:
-                    found.append(SecretStr())
-        return found
+            return {stage: secret.value for stage, secret in store.get_stages(name).items()}
 
 
 class Secrets(Mapping[str, SecretStr]):
@@ -82,7 +84,7 @@ class Secrets(Mapping[str, SecretStr]):
         self._lock = threading.RLock()
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
-        self._older: dict[str, list[SecretStr]] = {}
+        self._stages: dict[str, dict[str, SecretStr]] = {}
 
     def __getitem__(self, name: str) -> SecretStr:
         """The value of a name, or of a dotted name in a JSON tree.
@@ -170,23 +172,51 @@ class Secrets(Mapping[str, SecretStr]):
         return SecretsEnv(self)
 
     def previous(self, name: str) -> SecretStr | None:
-        """The value that was in force before the current one, or None. One more read, cached."""
-        return (self._older_values(name)[1] or None) if name in self else None
+        """The value that was in force before the current one, or None. A read of its own, cached."""
+        return self._in_stages(name).get(PREVIOUS) if name in self else None
 
     def fallbacks(self, name: str) -> list[SecretStr]:
-        """The values beside the current one that are to be honoured: pending, then previous.
+        """The values beside `secrets[name]` that are to be honoured: pending, then previous.
 
         For ``SECRET_KEY_FALLBACKS``: a pending key must be accepted everywhere before it signs
-        anywhere (Django ticket 35400). One more read, cached.
+        anywhere (Django ticket 35400). A read of its own, cached.
         """
         if name not in self:
             return []
-        current = self[name]
-        others = [value for value in self._older_values(name) if value and value != current]
-        return list(dict.fromkeys(others))
+        # The current one is among them too, if it was promoted since the fetch: other hosts may
+        # sign with it already.
+        values = self._in_stages(name)
+        own = self[name]
+        return list(dict.fromkeys(values[s] for s in STAGES if values.get(s, own) != own))
 
-    def refresh(self) -> frozenset[str]:
-        """Fetch again. If that fails, the old values stay and the error is raised.
+    def database(self, name: str = "", **entry: Any) -> dict[str, Any]:
+        """An entry of DATABASES whose engine reads the password anew when it was rotated.
+
+        Args:
+            name: a secret that is a database URL, or a JSON tree as Amazon RDS writes it
+                (``username``, ``password``, ``host``, ``port``, ``dbname``, ``engine``); left out
+                where the whole store is such a tree.
+            entry: more keys of the entry, such as ``CONN_MAX_AGE=60``; ``NAME`` and the like
+                replace what the secret says.
+
+        Returns:
+            The entry; offline an empty one, which Django takes for the dummy engine.
+
+        Raises:
+            SecretNotFound: the name is missing.
+            SecretsError: it is no database this package has an engine for.
+        """
+        from .db.secret import DatabaseSecret
+
+        return {} if self.offline else DatabaseSecret(self, name).entry(**entry)
+
+    def refresh(self, *names: str) -> frozenset[str]:
+        """Fetch again, and send the signal `secrets_changed` if a value is another one.
+
+        If it fails, the old values stay and the error is raised.
+
+        Args:
+            names: only these, or trees that dotted names reach into; left out, all.
 
         Returns:
             The names whose value changed, appeared or went.
@@ -194,9 +224,21 @@ class Secrets(Mapping[str, SecretStr]):
         if self.offline:
             return frozenset()
         with self._lock:
-            old, (new, origin) = self._values or {}, self._fetch()
-            self._values, self._origin, self._older = new, origin, {}
-        return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            old = self._values or {}
+            if names and self._values is not None:
+                self._fetch_some(self._known_roots(names))
+            else:
+                self._values, self._origin = self._fetch()
+                self._stages = {}
+            new = self._values
+        changed = frozenset(
+            name for name in old.keys() | new.keys() if old.get(name) != new.get(name)
+        )
+        if changed:
+            from .signals import secrets_changed
+
+            secrets_changed.send_robust(sender=type(self), secrets=self, names=changed)
+        return changed
 
     @property
     def place(self) -> str:
@@ -214,22 +256,49 @@ class Secrets(Mapping[str, SecretStr]):
                 self._values, self._origin = self._fetch()
             return self._values
 
-    def _fetch(self) -> tuple[dict[str, SecretStr], dict[str, _Layer]]:
+    def _fetch(
+        self, only: Collection[str] | None = None
+    ) -> tuple[dict[str, SecretStr], dict[str, _Layer]]:
         values: dict[str, SecretStr] = {}
         origin: dict[str, _Layer] = {}
         for layer in self._layers:
-            found = layer.fetch()
+            found = layer.fetch(only)
             values.update(found)
             origin.update(dict.fromkeys(found, layer))
         return values, origin
 
-    def _older_values(self, name: str) -> list[SecretStr]:
+    def _fetch_some(self, names: Collection[str]) -> None:
+        values, origin = self._fetch(names)
+
+        def kept(mapping: Mapping[str, T]) -> dict[str, T]:
+            return {name: value for name, value in mapping.items() if name not in names}
+
+        self._values = {**kept(self._values or {}), **values}
+        self._origin = {**kept(self._origin), **origin}
+        self._stages = {
+            name: values
+            for name, values in self._stages.items()
+            if not set(_roots(name)).intersection(names)
+        }
+
+    def _known_roots(self, names: Collection[str]) -> set[str]:
+        """What to fetch for names: themselves, or the trees that dotted names reach into."""
+        known = {*(self._values or ()), *(n for layer in self._layers for n in layer.names or ())}
+        return {
+            root
+            for name in names
+            for root in ([root for root in _roots(name) if root in known] or [name])
+        }
+
+    def _in_stages(self, name: str) -> dict[str, SecretStr]:
+        """The values of a name that are in use, by stage."""
         with self._lock:
-            if name not in self._older:
+            if name not in self._stages:
                 root = next((root for root in _roots(name) if root in self._origin), "")
-                older = self._origin[root].older(root) if root else [SecretStr(), SecretStr()]
-                self._older[name] = [_reach(root, value, name) for value in older]
-            return self._older[name]
+                values = self._origin[root].stages(root) if root else {}
+                reached = {stage: _reach(root, value, name) for stage, value in values.items()}
+                self._stages[name] = {stage: value for stage, value in reached.items() if value}
+            return self._stages[name]
 
     def _is_fetched(self, name: str) -> bool:
         """Whether the stores were asked for this name, or for the tree it reaches into."""

@@ -17,7 +17,8 @@ PREVIOUS = "PREVIOUS"
 #: A version that is staged and not yet in force.
 PENDING = "PENDING"
 
-STAGES = (CURRENT, PREVIOUS, PENDING)
+#: In the order in which a value goes through them.
+STAGES = (PENDING, CURRENT, PREVIOUS)
 
 
 class SecretStr(str):

@@ -6,7 +6,7 @@ import abc
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..exceptions import SecretNotFound, SecretsError, VersionConflict
-from ..types import CURRENT, SecretStr
+from ..types import CURRENT, STAGES, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,6 +128,23 @@ class BaseStore(abc.ABC):
                 continue
         return found
 
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """Read the versions of a secret that are in use.
+
+        They are read in the order of `STAGES`, the order in which a value goes through them: one
+        that is promoted meanwhile may be found twice, and is never missed.
+
+        Returns:
+            The versions that there are, by stage; none if there is no such name.
+        """
+        found = {}
+        for stage in STAGES:
+            try:
+                found[stage] = self.get(name, version=stage)
+            except SecretNotFound:
+                continue
+        return found
+
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """Write many secrets; all or none where the service can.
 
@@ -137,6 +154,26 @@ class BaseStore(abc.ABC):
         for name, value in values.items():
             checked(name, value)
         return put_runs(values.items(), lambda pair: [self.put(*pair)])
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """Make the value of an old version the current one again.
+
+        Args:
+            name: the name, without the store's prefix.
+            version: PREVIOUS or a version id, as `history` lists it.
+
+        Returns:
+            The version that is now current: a new one, with the old value.
+
+        Raises:
+            SecretNotFound: there is no such name or version.
+            VersionConflict: somebody else wrote at the same time, or it is the current version.
+        """
+        current = self.get(name)
+        old = self.get(name, version=version)
+        if old.version == current.version:
+            raise already_current(old, self)
+        return self.put(name, old.value, expected=current.version)
 
     def history(self, name: str) -> Sequence[SecretVersion]:
         """List the versions of one secret, oldest first, without values.
@@ -179,6 +216,58 @@ class NumberedStore(abc.ABC):
 
         Raises:
             VersionConflict: the number is taken, or would not be the newest.
+        """
+
+
+class StagedStore(abc.ABC):
+    """A store that can hold a value beside the current one, until it takes its place.
+
+    That makes a rotation in two phases: `stage`, `promote`, `retire`. A name has at most one pending
+    value.
+    """
+
+    @abc.abstractmethod
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Write a value as the pending version; the current one stays current.
+
+        Returns:
+            The pending version.
+
+        Raises:
+            SecretNotFound: the name has no current value.
+            VersionConflict: a value is pending already.
+        """
+
+    @abc.abstractmethod
+    def promote(self, name: str, *, expected: str | None = None) -> SecretVersion:
+        """Make the pending version the current one, and the current one the previous.
+
+        Args:
+            name: the name, without the store's prefix.
+            expected: the version id that must be pending, or None for no expectation.
+
+        Returns:
+            The version that is now current.
+
+        Raises:
+            SecretNotFound: no value is pending.
+            VersionConflict: another value is pending, or somebody else wrote at the same time.
+        """
+
+    @abc.abstractmethod
+    def unstage(self, name: str) -> None:
+        """Drop the pending version.
+
+        Raises:
+            SecretNotFound: no value is pending.
+        """
+
+    @abc.abstractmethod
+    def retire(self, name: str) -> None:
+        """Drop the previous version, so that nothing accepts it any more.
+
+        Raises:
+            SecretNotFound: there is no previous version.
         """
 
 
@@ -274,6 +363,15 @@ def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretN
         f"{name} has no version {version} in {store.place}",
         hint=f"`secrets history {name}` lists its versions",
         names=[name],
+    )
+
+
+def already_current(secret: Secret, store: BaseStore) -> VersionConflict:
+    """The error for a rollback to where the store is."""
+    return VersionConflict(
+        f"version {secret.version} of {secret.name} in {store.place} is the current one",
+        hint=f"`secrets history {secret.name}` lists the others",
+        names=[secret.name],
     )
 
 
