@@ -6,7 +6,7 @@ import abc
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..exceptions import SecretNotFound, SecretsError, VersionConflict
-from ..types import CURRENT, STAGES, SecretStr
+from ..types import CURRENT, PENDING, STAGES, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -239,19 +239,15 @@ class StagedStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def promote(self, name: str, *, expected: str | None = None) -> SecretVersion:
+    def promote(self, name: str) -> SecretVersion:
         """Make the pending version the current one, and the current one the previous.
-
-        Args:
-            name: the name, without the store's prefix.
-            expected: the version id that must be pending, or None for no expectation.
 
         Returns:
             The version that is now current.
 
         Raises:
             SecretNotFound: no value is pending.
-            VersionConflict: another value is pending, or somebody else wrote at the same time.
+            VersionConflict: somebody else wrote at the same time.
         """
 
     @abc.abstractmethod
@@ -264,10 +260,36 @@ class StagedStore(abc.ABC):
 
     @abc.abstractmethod
     def retire(self, name: str) -> None:
-        """Drop the previous version, so that nothing accepts it any more.
+        """Drop the previous version, so that nothing honours it any more.
 
         Raises:
             SecretNotFound: there is no previous version.
+        """
+
+
+class RotatingStore(abc.ABC):
+    """A store whose service can rotate a secret by itself, with a function that it calls."""
+
+    @abc.abstractmethod
+    def start_rotation(self, name: str) -> str:
+        """Let the service begin to rotate a secret.
+
+        Returns:
+            The id of the version that is current when the rotation is done.
+
+        Raises:
+            SecretNotFound: there is no such name.
+            StoreNotReady: no function is configured for it.
+            VersionConflict: a rotation is under way.
+        """
+
+    @abc.abstractmethod
+    def has_rotated(self, name: str, version: str) -> bool:
+        """Whether a rotation is done: whether that version is current.
+
+        Args:
+            name: the name, without the store's prefix.
+            version: what `start_rotation` gave.
         """
 
 
@@ -359,9 +381,24 @@ def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretN
             hint=f"`secrets put {name}` writes it, `secrets keys` lists what is there",
             names=[name],
         )
+    if version == PENDING:
+        return SecretNotFound(
+            f"no value of {name} is pending in {store.place}",
+            hint=f"`secrets rotate {name} --stage` makes one",
+            names=[name],
+        )
     return SecretNotFound(
         f"{name} has no version {version} in {store.place}",
         hint=f"`secrets history {name}` lists its versions",
+        names=[name],
+    )
+
+
+def already_pending(name: str, store: BaseStore) -> VersionConflict:
+    """The error for a second value that would be pending."""
+    return VersionConflict(
+        f"a value of {name} is pending already in {store.place}",
+        hint=f"`secrets rotate {name} --promote` or `--abandon` comes first",
         names=[name],
     )
 

@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
-from .base import ABSENT, BaseStore, checked, expect, not_found
+from .base import (
+    ABSENT,
+    BaseStore,
+    StagedStore,
+    already_pending,
+    checked,
+    expect,
+    not_found,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LOCK = threading.Lock()
-# Store name -> secret name -> values, oldest first; version n is the n-th of them.
-_STORES: dict[str, dict[str, list[SecretStr]]] = {}
 
 
-class LocMemStore(BaseStore):
+@dataclass
+class _Versions:
+    """What is kept of one name."""
+
+    last: int = 0
+    # Those that are or were current, in the order in which they became it, and the pending one.
+    kept: list[Secret] = field(default_factory=list)
+    pending: Secret | None = None
+
+    def make(self, name: str, value: str) -> Secret:
+        self.last += 1
+        return Secret(name, SecretStr(value), str(self.last))
+
+    def find(self, version: str) -> Secret | None:
+        ranks = {CURRENT: 1, PREVIOUS: 2}
+        if version in ranks:
+            return self.kept[-ranks[version]] if len(self.kept) >= ranks[version] else None
+        if version == PENDING:
+            return self.pending
+        return next((s for s in (*self.kept, self.pending) if s and s.version == version), None)
+
+
+# Store name -> secret name -> its versions.
+_STORES: dict[str, dict[str, _Versions]] = {}
+
+
+class LocMemStore(BaseStore, StagedStore):
     """A dict in this process. Stores of the same name share it.
 
     Options:
@@ -27,7 +60,7 @@ class LocMemStore(BaseStore):
 
     def __init__(self, *, name: str = "default") -> None:
         self.name = name
-        self._values = _STORES.setdefault(name, {})
+        self._secrets = _STORES.setdefault(name, {})
 
     @classmethod
     def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,40 +74,77 @@ class LocMemStore(BaseStore):
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
         """Look it up."""
-        values = self._values.get(name, [])
-        wanted = {
-            CURRENT: len(values),
-            PREVIOUS: len(values) - 1,
-            PENDING: 0,
-        }.get(version) or (int(version) if version.isdecimal() else 0)
-        if not 0 < wanted <= len(values):
+        found = self._secrets.get(name, _Versions()).find(version)
+        if found is None:
             raise not_found(name, self, version=version)
-        return Secret(name, values[wanted - 1], str(wanted))
+        return found
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """Every version of every name."""
-        return [
-            SecretVersion(name, str(number), _stages(len(values) - number))
-            for name, values in sorted(self._values.items())
-            for number in range(1, len(values) + 1)
-        ]
+        return [entry for name in sorted(self._secrets) for entry in _entries(self._secrets[name])]
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Append a version."""
         checked(name, value)
         with _LOCK:
-            values = self._values.get(name, [])
-            at = str(len(values)) if values else ABSENT
-            expect(expected, at, name, self)
-            self._values[name] = [*values, SecretStr(value)]
-        return SecretVersion(name, str(len(values) + 1), (CURRENT,))
+            versions = self._secrets.get(name, _Versions())
+            current = versions.find(CURRENT)
+            expect(expected, current.version if current else ABSENT, name, self)
+            versions.kept.append(versions.make(name, value))
+            self._secrets[name] = versions
+            return SecretVersion(name, versions.kept[-1].version, (CURRENT,))
 
     def delete(self, name: str) -> None:
         """Forget the name."""
         with _LOCK:
-            if self._values.pop(name, None) is None:
+            if self._secrets.pop(name, None) is None:
                 raise not_found(name, self)
 
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Keep it beside the others."""
+        checked(name, value)
+        with _LOCK:
+            versions = self._versions(name)
+            if versions.pending:
+                raise already_pending(name, self)
+            versions.pending = versions.make(name, value)
+            return SecretVersion(name, versions.pending.version, (PENDING,))
 
-def _stages(age: int) -> tuple[str, ...]:
-    return {0: (CURRENT,), 1: (PREVIOUS,)}.get(age, ())
+    def promote(self, name: str) -> SecretVersion:
+        """Append the pending version."""
+        with _LOCK:
+            versions = self._versions(name, PENDING)
+            pending, versions.pending = versions.pending, None
+            versions.kept += [pending] if pending else []
+            return SecretVersion(name, versions.kept[-1].version, (CURRENT,))
+
+    def unstage(self, name: str) -> None:
+        """Forget the pending version."""
+        with _LOCK:
+            self._versions(name, PENDING).pending = None
+
+    def retire(self, name: str) -> None:
+        """Forget all that were current before the current one."""
+        with _LOCK:
+            del self._versions(name, PREVIOUS).kept[:-1]
+
+    def _versions(self, name: str, needed: str = CURRENT) -> _Versions:
+        """What is kept of a name, if it has a version at that stage."""
+        versions = self._secrets.get(name, _Versions())
+        if not versions.find(needed):
+            raise not_found(name, self, version=needed)
+        return versions
+
+
+def _entries(versions: _Versions) -> list[SecretVersion]:
+    """The versions of a name, oldest first, the pending one last."""
+    stages = {
+        secret.version: (stage,)
+        for stage in (PENDING, CURRENT, PREVIOUS)
+        if (secret := versions.find(stage))
+    }
+    pending = [versions.pending] if versions.pending else []
+    return [
+        SecretVersion(secret.name, secret.version, stages.get(secret.version, ()))
+        for secret in (*versions.kept, *pending)
+    ]

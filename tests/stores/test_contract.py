@@ -103,13 +103,23 @@ def test_a_missing_name_is_an_error_that_names_it_the_store_and_the_way_on(store
 
 def test_a_missing_version_is_an_error_that_names_it(store):
     store.put("NAME", "x")
-    for version in ("0", "7", "0000000000000000007", "abc", "f" * 36, PREVIOUS, PENDING):
+    for version in ("0", "7", "0000000000000000007", "abc", "f" * 36, PREVIOUS):
         with pytest.raises(SecretNotFound) as caught:
             store.get("NAME", version=version)
         assert caught.value.names == ("NAME",)
         assert caught.value.message == f"NAME has no version {version} in {store.place}"
         assert caught.value.hint == "`secrets history NAME` lists its versions"
         assert caught.value.__context__ is None
+
+
+def test_a_missing_pending_value_is_an_error_that_says_how_to_make_one(store):
+    store.put("NAME", "x")
+    with pytest.raises(SecretNotFound) as caught:
+        store.get("NAME", version=PENDING)
+    assert caught.value.names == ("NAME",)
+    assert caught.value.message == f"no value of NAME is pending in {store.place}"
+    assert caught.value.hint == "`secrets rotate NAME --stage` makes one"
+    assert caught.value.__context__ is None
 
 
 def test_what_is_no_name_is_never_found(store):
