@@ -11,7 +11,7 @@ from .config import Config, read_config
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
-from .types import PENDING, PREVIOUS, STAGES, SecretStr, masked
+from .types import PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -172,7 +172,7 @@ class Secrets(Mapping[str, SecretStr]):
         return SecretsEnv(self)
 
     def previous(self, name: str) -> SecretStr | None:
-        """The value that was in force before the current one, or None. A read of its own, cached."""
+        """The value that was in force before, or None. A read of its own, cached."""
         return self._in_stages(name).get(PREVIOUS) if name in self else None
 
     def fallbacks(self, name: str) -> list[SecretStr]:

@@ -222,8 +222,8 @@ class NumberedStore(abc.ABC):
 class StagedStore(abc.ABC):
     """A store that can hold a value beside the current one, until it takes its place.
 
-    That makes a rotation in two phases: `stage`, `promote`, `retire`. A name has at most one pending
-    value.
+    That makes a rotation in two phases: `stage`, `promote`, `retire`. A name has at most one
+    pending value.
     """
 
     @abc.abstractmethod
@@ -264,6 +264,42 @@ class StagedStore(abc.ABC):
 
         Raises:
             SecretNotFound: there is no previous version.
+        """
+
+
+class ReencryptedStore(abc.ABC):
+    """A store whose values KMS keys protect, and that can put them under another one."""
+
+    @abc.abstractmethod
+    def to_reencrypt(self) -> Sequence[str]:
+        """List what is re-encrypted each by itself: the names, or the document they are in."""
+
+    @abc.abstractmethod
+    def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """Put the versions in use under the KMS key and encryption context that the options name.
+
+        A secret is re-encrypted whole or not at all. What is done already is left as it is, so that
+        an interrupted run can be repeated.
+
+        Args:
+            names: which ones, as `to_reencrypt` gave them.
+            done: called for each, from any thread, with whether there was something to do.
+
+        Raises:
+            SecretsError: some could not be re-encrypted; all others were.
+        """
+
+
+class PrunedStore(abc.ABC):
+    """A store that keeps old versions until they are deleted."""
+
+    @abc.abstractmethod
+    def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """Delete the versions that are not in use: neither current, previous nor pending.
+
+        Args:
+            names: of which secrets.
+            done: called for each, from any thread, with whether there was something to delete.
         """
 
 

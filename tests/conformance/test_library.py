@@ -61,10 +61,10 @@ def test_what_was_changed_neither_opens(text, data_key, digest, bit):
 
 
 def test_both_pad_a_version_alike():
-    from django_kms_secrets.backends.credstash.store import _padded
+    from django_kms_secrets.backends.credstash.versions import padded
 
     for version in ("0", "1", "7", "abc", "1" * 19, "1" * 20):
-        assert _padded(version) == credstash.paddedInt(version)
+        assert padded(version) == credstash.paddedInt(version)
 
 
 def test_both_know_the_same_digests():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...envelope import DATA_KEY_BYTES
@@ -13,22 +14,38 @@ if TYPE_CHECKING:
     from ...aws import Refusals, Service
 
 
+@dataclass(frozen=True)
+class DataKey:
+    """A data key.
+
+    Attributes:
+        plain: its bytes; their ``repr`` is masked.
+        encrypted: the same as KMS encrypted it.
+        key_id: the ARN of the KMS key that did.
+    """
+
+    plain: bytes
+    encrypted: bytes
+    key_id: str
+
+
 class DataKeys:
     """Makes and opens data keys.
 
     Args:
         kms: the service.
         key_id: the KMS key for new data keys: an alias, an id or an ARN.
-        context: the encryption context of all of them.
     """
 
-    def __init__(self, kms: Service, key_id: str, context: Mapping[str, str]) -> None:
+    def __init__(self, kms: Service, key_id: str) -> None:
         self._kms = kms
         self._key_id = key_id
-        self._context = dict(context)
 
-    def generate(self) -> tuple[bytes, bytes]:
-        """Make a data key: the plain key, and the same as KMS encrypted it.
+    def generate(self, context: Mapping[str, str]) -> DataKey:
+        """Make a data key.
+
+        Args:
+            context: the encryption context it can be opened with.
 
         Raises:
             StoreNotReady: the KMS key does not exist or is disabled.
@@ -38,15 +55,18 @@ class DataKeys:
             self._no_key(),
             KeyId=self._key_id,
             NumberOfBytes=DATA_KEY_BYTES,
-            EncryptionContext=self._context,
+            EncryptionContext=dict(context),
         )
-        return reply["Plaintext"], reply["CiphertextBlob"]
+        return DataKey(reply["Plaintext"], reply["CiphertextBlob"], reply["KeyId"])
 
-    def decrypt(self, encrypted_key: bytes, *, name: str, where: str) -> bytes:
+    def decrypt(
+        self, encrypted_key: bytes, context: Mapping[str, str], *, name: str, where: str
+    ) -> DataKey:
         """Open a data key. As in credstash, any key that may be used is accepted.
 
         Args:
-            encrypted_key: as `generate` gave it.
+            encrypted_key: as KMS gave it.
+            context: the encryption context it was made with.
             name: the secret it belongs to, for errors.
             where: the record it belongs to, for errors.
 
@@ -56,12 +76,11 @@ class DataKeys:
         """
         reply = self._kms.call(
             "Decrypt",
-            self._cannot_decrypt(name, where),
+            _cannot_decrypt(name, where, context),
             CiphertextBlob=encrypted_key,
-            EncryptionContext=self._context,
+            EncryptionContext=dict(context),
         )
-        plain: bytes = reply["Plaintext"]
-        return plain
+        return DataKey(reply["Plaintext"], encrypted_key, reply["KeyId"])
 
     def create(self, description: str) -> bool:
         """Create the KMS key and the alias that names it, if the key does not exist.
@@ -106,36 +125,37 @@ class DataKeys:
             "KMSInvalidStateException": disabled,
         }
 
-    def _cannot_decrypt(self, name: str, where: str) -> Refusals:
-        context = ", ".join(sorted(self._context)) or "empty"
 
-        def because(
-            kind: type[SecretsError], reason: str, hint: str
-        ) -> Callable[[Mapping[str, Any]], SecretsError]:
-            return lambda _: kind(f"{where}: {reason}", hint=hint, names=[name])
+def _cannot_decrypt(name: str, where: str, context: Mapping[str, str]) -> Refusals:
+    keys = ", ".join(sorted(context)) or "empty"
 
-        wrong_key = because(
-            DecryptionError,
-            "KMS would not decrypt its data key",
-            'the encryption context must be the one it was written with (OPTIONS["context"] is '
-            f"now: {context}), and kms_region_name the region of its key",
-        )
-        lost_key = because(
-            DecryptionError,
-            "its KMS key is disabled, will be deleted or is gone",
-            "enable the key or cancel its deletion",
-        )
-        denied = because(
-            AccessDenied,
-            "KMS denies the use of its key",
-            f"allow kms:Decrypt on the key, for this encryption context (now: {context}), to this "
-            "role or user; KMS answers the same where kms_region_name is not the key's region",
-        )
-        return {
-            "InvalidCiphertextException": wrong_key,
-            "IncorrectKeyException": wrong_key,
-            "NotFoundException": lost_key,
-            "DisabledException": lost_key,
-            "KMSInvalidStateException": lost_key,
-            "AccessDeniedException": denied,
-        }
+    def because(
+        kind: type[SecretsError], reason: str, hint: str
+    ) -> Callable[[Mapping[str, Any]], SecretsError]:
+        return lambda _: kind(f"{where}: {reason}", hint=hint, names=[name])
+
+    wrong_key = because(
+        DecryptionError,
+        "KMS would not decrypt its data key",
+        'the encryption context must be the one it was written with (OPTIONS["context"] is '
+        f"now: {keys}), and kms_region_name the region of its key",
+    )
+    lost_key = because(
+        DecryptionError,
+        "its KMS key is disabled, will be deleted or is gone",
+        "enable the key or cancel its deletion",
+    )
+    denied = because(
+        AccessDenied,
+        "KMS denies the use of its key",
+        f"allow kms:Decrypt on the key, for this encryption context (now: {keys}), to this "
+        "role or user; KMS answers the same where kms_region_name is not the key's region",
+    )
+    return {
+        "InvalidCiphertextException": wrong_key,
+        "IncorrectKeyException": wrong_key,
+        "NotFoundException": lost_key,
+        "DisabledException": lost_key,
+        "KMSInvalidStateException": lost_key,
+        "AccessDeniedException": denied,
+    }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import envelope
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import POOL_SIZE, Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import (
     AccessDenied,
     DecryptionError,
@@ -18,28 +19,25 @@ from ...exceptions import (
     SecretsError,
     VersionConflict,
 )
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretBytes, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
     KeyedStore,
     NumberedStore,
+    PrunedStore,
+    ReencryptedStore,
+    StagedStore,
+    already_pending,
     checked,
     expect,
     not_found,
     put_runs,
-    secret_text,
 )
 from .keys import DataKeys
-from .table import (
-    ITEM_BYTES,
-    LISTING,
-    RECORD,
-    TRANSACTION_ITEMS,
-    Item,
-    Table,
-    size_of,
-    transactions,
-)
+from .records import Contexts, Records
+from .reencryption import Reencryption
+from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
+from .versions import PENDING_VERSION, entries, entry, is_number, next_version, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -48,13 +46,19 @@ T = TypeVar("T")
 
 logger = logging.getLogger("django_kms_secrets")
 
-#: credstash pads a version with zeros to this many characters, so that text sorts as numbers do.
-VERSION_WIDTH = 19
+#: What `bind_to_name` adds to the encryption context.
+BOUND = {"name", "version"}
+_CONTEXT_OPTIONS = {
+    "context": "the encryption context",
+    "former_context": "the former encryption context",
+}
 #: How long a new table may take to become active (seconds).
 TABLE_SECONDS = 120.0
 
 
-class CredStashStore(BaseStore, NumberedStore, KeyedStore):
+class CredStashStore(
+    BaseStore, NumberedStore, KeyedStore, StagedStore, ReencryptedStore, PrunedStore
+):
     """A credstash table, read and written so that credstash 1.17.1 can share it.
 
     Options:
@@ -65,6 +69,11 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         profile_name (str): a profile of the AWS configuration files.
         endpoint_url (str): another endpoint for both services.
         context (dict of str): the KMS encryption context of every record; empty.
+        bind_to_name (bool): add name and version to it, so that a record that was copied to
+            another name or version does not open; False, because other readers of the format
+            would have to be told both.
+        former_context (dict of str): records written under this one, bound or not, are read as
+            well, until `reencrypt` has been through; none.
         digest (str): the HMAC's digest for new records; ``SHA256``, which every reader knows.
         prefix (str): only names that begin with it are seen, and they are shown without it.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
@@ -82,6 +91,8 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         profile_name: str | None = None,
         endpoint_url: str | None = None,
         context: Mapping[str, str] | None = None,
+        bind_to_name: bool | str = False,
+        former_context: Mapping[str, str] | str | None = None,
         digest: str = envelope.DEFAULT_DIGEST,
         prefix: str = "",
         timeout: float | str = Timeouts.overall,
@@ -94,7 +105,18 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         self.kms_region_name = kms_region_name
         self.profile_name = profile_name
         self.endpoint_url = endpoint_url
-        self.context = _checked_context(context or {})
+        self.context = _checked_context("context", context or {})
+        self.bind_to_name = _checked_flag("bind_to_name", bind_to_name)
+        self.former_context = (
+            None
+            if former_context is None
+            else _checked_context("former_context", former_context or {})
+        )
+        if self.bind_to_name and BOUND & {*self.context}:
+            raise SecretsError(
+                "with bind_to_name the encryption context has name and version of its own",
+                hint='take them out of OPTIONS["context"]',
+            )
         self.digest = _checked_digest(digest)
         self.prefix = prefix
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
@@ -144,7 +166,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         deadline = Deadline(self.timeouts.overall)
         if names is None:
             items = self._run([self._scan_newest], deadline)[0]
-            reads = [partial(self._unseal, item) for item in items]
+            reads = [partial(self._open, item) for item in items]
         else:
             reads = [partial(self._read, name, CURRENT) for name in dict.fromkeys(names)]
         outcomes = self._run([partial(_outcome, read) for read in reads], deadline)
@@ -155,64 +177,67 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         versions: dict[str, list[Item]] = {}
         for item in self._run([lambda: list(self._table.scan(LISTING))])[0]:
             versions.setdefault(item["name"], []).append(item)
-        return [entry for name in sorted(versions) for entry in _entries(versions[name])]
+        return [entry for name in sorted(versions) for entry in entries(versions[name])]
 
     def history(self, name: str) -> Sequence[SecretVersion]:
         """One Query."""
         items = self._run([partial(self._table.versions, name, LISTING)])[0]
         if not items:
             raise not_found(name, self)
-        return _entries(items)
+        return entries(items)
+
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """GetItem for the pending version, a Query for the others, and their Decrypts.
+
+        A previous version that does not open is left out with a warning: nobody can honour it, and
+        the current one decides whether a site starts.
+        """
+        deadline = Deadline(self.timeouts.overall)
+        items = self._run([partial(self._in_use, name)], deadline)[0]
+        reads = [partial(_outcome, partial(self._open, item)) for item in items.values()]
+        outcomes = dict(zip(items, self._run(reads, deadline), strict=True))
+        previous = outcomes.get(PREVIOUS)
+        if isinstance(previous, SecretsError):
+            logger.warning("the previous version does not count: %s", previous.message)
+            del outcomes[PREVIOUS]
+        _whole(list(outcomes.values()), self.place)
+        return {stage: found for stage, found in outcomes.items() if isinstance(found, Secret)}
+
+    def _in_use(self, name: str) -> dict[str, Item]:
+        # The pending one first: a value that is promoted meanwhile is found twice, never missed.
+        found = {PENDING: self._find(name, PENDING)}
+        newest = self._table.newest(name, RECORD, 2)
+        found.update(zip((CURRENT, PREVIOUS), newest, strict=False))
+        return {stage: item for stage, item in found.items() if item}
 
     def _read(self, name: str, version: str) -> Secret:
         item = self._find(name, version)
         if item is None:
             raise not_found(name, self, version=version)
-        return self._unseal(item)
+        return self._open(item)
+
+    def _open(self, item: Item) -> Secret:
+        return self._records.open(item).secret
 
     def _find(self, name: str, version: str) -> Item | None:
         if version == PENDING:
-            return None
+            return self._table.version(name, PENDING_VERSION)
         if version in (CURRENT, PREVIOUS):
             rank = (CURRENT, PREVIOUS).index(version)
             newest = self._table.newest(name, RECORD, rank + 1)
             return newest[rank] if len(newest) > rank else None
         # Up to credstash 1.12 explicit versions were stored as typed, without padding.
-        return self._table.version(name, version) or self._table.version(name, _padded(version))
+        return self._table.version(name, version) or self._table.version(name, padded(version))
 
     def _scan_newest(self) -> list[Item]:
         newest: dict[str, Item] = {}
         for item in self._table.scan(RECORD):
             known = newest.get(item["name"])
+            if item["version"] == PENDING_VERSION:
+                continue
             if known is None or item["version"] > known["version"]:
                 newest[item["name"]] = item
         return list(newest.values())
-
-    def _unseal(self, item: Item) -> Secret:
-        name, version = item["name"], item["version"]
-        where = f"{name} version {version} in {self.place}"
-        if version.isdigit() and len(version) < VERSION_WIDTH:
-            logger.warning(
-                "%s is not padded to %d digits, so it sorts after every newer version; "
-                "delete it and put it again",
-                where,
-                VERSION_WIDTH,
-            )
-        text, reason = None, "its contents are not UTF-8 text"
-        try:
-            record = envelope.decode(item)
-            data_key = self._keys.decrypt(record.key, name=name, where=where)
-            text = secret_text(envelope.unseal(record, data_key=data_key))
-        except SecretIntegrityError as exc:
-            reason = exc.message
-        if text is None:
-            raise SecretIntegrityError(
-                f"{where}: {reason}",
-                hint="the record was damaged or tampered with; `secrets history` lists older "
-                "versions, `secrets put` writes a new one",
-                names=[name],
-            )
-        return Secret(name, text, version)
 
     # Writing
 
@@ -224,7 +249,7 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         self, name: str, value: str, *, version: str = "", comment: str = ""
     ) -> SecretVersion:
         """Like `put`, under a number and with a comment of the writer's choice."""
-        if version and not _is_number(version):
+        if version and not is_number(version):
             raise SecretsError(
                 f"version {version!r} of {name} is not a number", hint="leave it out for the next"
             )
@@ -254,11 +279,11 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
     def _put(self, name: str, value: str, **options: Any) -> SecretVersion:
         item = self._sealed(name, value, **options)
         self._table.put(item)
-        return _entry(item)
+        return entry(item)
 
     def _put_run(self, run: Sequence[Item]) -> list[SecretVersion]:
         self._run([partial(self._table.put_all, run)])
-        return [_entry(item) for item in run]
+        return [entry(item) for item in run]
 
     def _delete(self, name: str) -> None:
         versions = self._table.versions(name, ("name", "version"))
@@ -282,43 +307,106 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         newest = self._table.newest(name, ("name", "version"))
         latest = newest[0]["version"] if newest else ""
         expect(expected, latest, name, self)
-        item: Item = {"name": name, "version": self._next_version(name, latest, version)}
-        # A data key of its own for every record: envelope.py says what sharing one would do.
-        data_key, encrypted_key = self._keys.generate()
-        record = envelope.seal(
-            SecretBytes(value.encode("utf-8")),
-            data_key=data_key,
-            encrypted_key=encrypted_key,
-            digest=self.digest,
-        )
-        item.update(envelope.encode(record))
-        if comment:
-            item["comment"] = comment
-        if (size := size_of(item)) > ITEM_BYTES:
-            raise SecretsError(
-                f"{name} makes an item of {size:,} bytes; DynamoDB takes {ITEM_BYTES:,}",
-                hint="keep large values elsewhere (S3) and only their key here",
-                names=[name],
-            )
+        number = next_version(name, latest, version, self.place)
+        return self._records.seal(name, number, value, comment)
+
+    # Rotating
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Query, GenerateDataKey, and a conditional PutItem of version -1."""
+        checked(name, value)
+        return self._run([partial(self._stage, name, value)])[0]
+
+    def promote(self, name: str) -> SecretVersion:
+        """GetItem, Decrypt, Query, GenerateDataKey, and one transaction that moves the value.
+
+        The value is sealed anew, as the next version of its name.
+        """
+        return self._run([partial(self._promote, name)])[0]
+
+    def unstage(self, name: str) -> None:
+        """GetItem, and a conditional DeleteItem."""
+        self._run([partial(self._unstage, name)])
+
+    def retire(self, name: str) -> None:
+        """Query, and a DeleteItem for every version that was current before.
+
+        All of them, because the one before the previous would be the previous one otherwise.
+        """
+        self._run([partial(self._retire, name)])
+
+    def _stage(self, name: str, value: str) -> SecretVersion:
+        if not self._table.newest(name, ("name", "version")):
+            raise not_found(name, self)
+        item = self._records.seal(name, PENDING_VERSION, value)
+        if not self._table.put_pending(item):
+            raise already_pending(name, self)
+        return entry(item, (PENDING,))
+
+    def _promote(self, name: str) -> SecretVersion:
+        pending = self._pending(name)
+        item = self._sealed(name, self._open(pending).value)
+        self._table.put_all([item], instead_of=[pending])
+        return entry(item)
+
+    def _unstage(self, name: str) -> None:
+        self._table.delete_pending(self._pending(name))
+
+    def _retire(self, name: str) -> None:
+        versions = self._table.versions(name, LISTING)
+        old = [found for found in entries(versions) if not {CURRENT, PENDING} & {*found.stages}]
+        if not old:
+            raise not_found(name, self, version=PREVIOUS)
+        # Oldest first: cut short, the previous one is still there to be retired.
+        for found in old:
+            self._table.delete(name, found.version)
+
+    def _pending(self, name: str) -> Item:
+        item = self._find(name, PENDING)
+        if item is None:
+            raise not_found(name, self, version=PENDING)
         return item
 
-    def _next_version(self, name: str, latest: str, wanted: str) -> str:
-        again = f"`secrets delete {name}`, then put it again"
-        if not wanted and latest and not _is_number(latest):
-            raise VersionConflict(
-                f"the newest version of {name} in {self.place} is {latest!r}, which is no number",
-                hint=again,
-                names=[name],
-            )
-        version = _padded(wanted or str(int(latest or 0) + 1))
-        if version <= latest:
-            raise VersionConflict(
-                f"{name} version {version} would not be the newest in {self.place}: "
-                f"{latest} sorts after it",
-                hint="leave the version out for the next number" if wanted else again,
-                names=[name],
-            )
-        return version
+    # Re-encrypting
+
+    def to_reencrypt(self) -> Sequence[str]:
+        """One Scan."""
+        return sorted({entry.name for entry in self.list_secrets()})
+
+    def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """GetItem, Query, Decrypts, GenerateDataKeys and one transaction for each secret."""
+        if names:
+            self._each(names, self._reencryption(names[0]).run, done, "were not re-encrypted")
+
+    def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """Query, Decrypts, and a DeleteItem for each version that is not in use."""
+        if names:
+            self._each(names, self._reencryption(names[0]).prune, done, "were not pruned")
+
+    def _reencryption(self, name: str) -> Reencryption:
+        return self._run([partial(Reencryption, self._table, self._records, name)])[0]
+
+    def _each(
+        self,
+        names: Sequence[str],
+        task: Callable[[str], bool],
+        done: Callable[[str, bool], None],
+        failed: str,
+    ) -> None:
+        """Run a task for each secret. One that fails for its own reasons stops no other."""
+
+        def one(name: str) -> SecretsError | None:
+            try:
+                done(name, task(name))
+            except _OF_ONE_SECRET as exc:
+                if not exc.names:
+                    raise
+                return exc
+            return None
+
+        # Each has the time of one operation: in each thread they run one after another.
+        deadline = Deadline(self.timeouts.overall * math.ceil(len(names) / POOL_SIZE))
+        _whole(self._run([partial(one, name) for name in names], deadline), self.place, failed)
 
     # Setting up
 
@@ -339,7 +427,12 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
 
     @property
     def _keys(self) -> DataKeys:
-        return DataKeys(self._opened()[1], self.key_id, self.context)
+        return DataKeys(self._opened()[1], self.key_id)
+
+    @property
+    def _records(self) -> Records:
+        contexts = Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
+        return Records(self._keys, contexts, self.digest, self.place)
 
     def _opened(self) -> list[Service]:
         if not self._services:
@@ -354,14 +447,22 @@ class CredStashStore(BaseStore, NumberedStore, KeyedStore):
         )
 
 
-def _checked_context(context: Mapping[str, str]) -> dict[str, str]:
+def _checked_context(option: str, context: Mapping[str, str] | str) -> dict[str, str]:
     pairs = dict(context) if isinstance(context, Mapping) else {"": ""}
     if not all(isinstance(part, str) and part for pair in pairs.items() for part in pair):
         raise SecretsError(
-            "the encryption context is not a dict of non-empty strings",
-            hint='write OPTIONS["context"] as {"env": "production"}, or ?context.env=production',
+            f"{_CONTEXT_OPTIONS[option]} is not a dict of non-empty strings",
+            hint=f'write OPTIONS["{option}"] as {{"env": "production"}}, or '
+            f"?{option}.env=production",
         )
     return pairs
+
+
+def _checked_flag(option: str, value: bool | str) -> bool:
+    known = {True: True, False: False, "true": True, "false": False}
+    if value not in known:
+        raise SecretsError(f"{option} is neither true nor false", hint="write it as one of them")
+    return known[value]
 
 
 def _checked_digest(digest: str) -> str:
@@ -373,23 +474,13 @@ def _checked_digest(digest: str) -> str:
     return digest
 
 
-def _is_number(version: str) -> bool:
-    return version.isascii() and version.isdigit()
-
-
-def _padded(version: str) -> str:
-    return version.rjust(VERSION_WIDTH, "0")
-
-
-def _entries(items: Sequence[Item]) -> list[SecretVersion]:
-    """The versions of one name, oldest first; the two newest know their stage."""
-    ordered = sorted(items, key=lambda item: str(item["version"]))
-    stages = {len(ordered) - 1: (CURRENT,), len(ordered) - 2: (PREVIOUS,)}
-    return [_entry(item, stages.get(rank, ())) for rank, item in enumerate(ordered)]
-
-
-def _entry(item: Item, stages: tuple[str, ...] = (CURRENT,)) -> SecretVersion:
-    return SecretVersion(item["name"], item["version"], stages, comment=item.get("comment", ""))
+_OF_ONE_SECRET = (
+    AccessDenied,
+    DecryptionError,
+    SecretIntegrityError,
+    SecretNotFound,
+    VersionConflict,
+)
 
 
 def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:
@@ -404,15 +495,17 @@ def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:
         return exc
 
 
-def _whole(outcomes: Sequence[Secret | SecretsError | None], place: str) -> list[Secret]:
-    """The secrets, or one error for all that could not be opened."""
+def _whole(
+    outcomes: Sequence[Secret | SecretsError | None], place: str, failed: str = "cannot be opened"
+) -> list[Secret]:
+    """The secrets, or one error for all that failed."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, SecretsError)]
     if len(errors) == 1:
         raise errors[0]
     if errors:
         reasons = "\n".join(f"  {error.message}" for error in errors)
         raise type(errors[0])(
-            f"{len(errors)} secrets of {place} cannot be opened:\n{reasons}",
+            f"{len(errors)} secrets of {place} {failed}:\n{reasons}",
             hint=errors[0].hint,
             names=[name for error in errors for name in error.names],
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from ...exceptions import SecretsError, StoreNotReady, StoreUnavailable, VersionConflict
+from .versions import PENDING_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +25,6 @@ LISTING = ("name", "version", "comment")
 
 #: A row: attribute name -> text, or bytes for ``hmac``.
 Item = dict[str, Any]
-
-
-class _PutRequest(TypedDict):
-    TableName: str
-    Item: dict[str, dict[str, Any]]
-    ConditionExpression: str
-    ExpressionAttributeNames: dict[str, str]
 
 
 class Table:
@@ -55,7 +49,8 @@ class Table:
 
     def newest(self, name: str, attributes: Sequence[str], count: int = 1) -> list[Item]:
         """The newest versions of one name, newest first: those whose text sorts last."""
-        return list(self._query(name, attributes, ScanIndexForward=False, Limit=count))
+        found = self._query(name, attributes, ScanIndexForward=False, Limit=count)
+        return [item for item in found if item["version"] != PENDING_VERSION]
 
     def version(self, name: str, version: str) -> Item | None:
         """One version of one name, under exactly this spelling."""
@@ -80,20 +75,12 @@ class Table:
             VersionConflict: it exists, or a newer one was written at the same time.
         """
         name = item["name"]
-        conflict = None
-        try:
-            self._call(
-                "PutItem",
-                {"ConditionalCheckFailedException": lambda _: self._raced([name])},
-                **self._put_request(item),
-            )
-        except VersionConflict as exc:
-            conflict = exc
+        stored = self._put_new(item)
+        newest = self.newest(name, ("name", "version", "key"))
         # The condition also fails when botocore repeats a write whose answer was lost. No two
         # records have the same data key, so the key tells whose record it is.
-        newest = self.newest(name, ("name", "version", "key"))
-        if conflict and not any(found["key"] == item["key"] for found in newest):
-            raise conflict
+        if not stored and not any(found["key"] == item["key"] for found in newest):
+            raise self._raced([name])
         if any(found["version"] > item["version"] for found in newest):
             raise VersionConflict(
                 f"{name} version {item['version']} was stored in {self._place}, but somebody else "
@@ -102,22 +89,62 @@ class Table:
                 names=[name],
             )
 
-    def put_all(self, items: Sequence[Item]) -> None:
+    def put_all(self, items: Sequence[Item], instead_of: Sequence[Item] = ()) -> None:
         """Write versions that do not exist yet, all or none; what one transaction takes.
 
+        Args:
+            items: what to write.
+            instead_of: what they take the place of: deleted, or overwritten by the item of the same
+                version, in the same transaction.
+
         Raises:
-            VersionConflict: one exists, or is being written.
+            VersionConflict: one exists, is being written, or what it takes the place of is not what
+                it was.
         """
-        names = [item["name"] for item in items]
+        old = {(item["name"], item["version"]): item for item in instead_of}
+        puts = [
+            {"Put": self._put_request(item, old.pop((item["name"], item["version"]), None))}
+            for item in items
+        ]
+        deletes = [{"Delete": self._delete_request(item)} for item in old.values()]
+        names = [item["name"] for item in (*items, *old.values())]
+        # botocore adds a ClientRequestToken: repeated after a lost answer, it is no second write.
         self._call(
             "TransactWriteItems",
             {"TransactionCanceledException": lambda reply: self._cancelled(names, reply)},
-            TransactItems=[{"Put": self._put_request(item)} for item in items],
+            TransactItems=[*puts, *deletes],
         )
+
+    def put_pending(self, item: Item) -> bool:
+        """Write the pending version.
+
+        Returns:
+            False if there is another one already.
+        """
+        if self._put_new(item):
+            return True
+        found = self.version(item["name"], item["version"])
+        return found is not None and found["key"] == item["key"]
 
     def delete(self, name: str, version: str) -> None:
         """Delete one version."""
         self._call("DeleteItem", TableName=self._table, Key=self._key(name, version))
+
+    def delete_pending(self, item: Item) -> None:
+        """Delete the pending version, if it still is this one.
+
+        Raises:
+            VersionConflict: it is another one.
+        """
+        try:
+            self._call("DeleteItem", self._if_not([item["name"]]), **self._delete_request(item))
+        except VersionConflict as exc:
+            conflict = exc
+        else:
+            return
+        # The condition also fails when a deletion whose answer was lost is repeated.
+        if self.version(item["name"], item["version"]):
+            raise conflict
 
     def create(self) -> bool:
         """Create the table, billed on demand, and wait until it is active.
@@ -205,17 +232,40 @@ class Table:
         item["name"] = item["name"].removeprefix(self._prefix)
         return item
 
-    def _put_request(self, item: Item) -> _PutRequest:
+    def _put_new(self, item: Item) -> bool:
+        """Write a version; False if it exists."""
+        try:
+            self._call("PutItem", self._if_not([item["name"]]), **self._put_request(item))
+        except VersionConflict:
+            return False
+        return True
+
+    def _put_request(self, item: Item, old: Item | None = None) -> dict[str, Any]:
         typed = {
             name: {"B" if isinstance(value, bytes) else "S": value} for name, value in item.items()
         }
-        # Versions are immutable: the pair of name and version must not exist.
+        # Versions are immutable, so the pair of name and version must not exist; only the pending
+        # one may be overwritten, by whoever knows which it is.
+        unchanged = (
+            _unchanged(old)
+            if old
+            else {
+                "ConditionExpression": "attribute_not_exists(#name)",
+                "ExpressionAttributeNames": {"#name": "name"},
+            }
+        )
         return {
             "TableName": self._table,
             "Item": {**typed, "name": {"S": self._prefix + item["name"]}},
-            "ConditionExpression": "attribute_not_exists(#name)",
-            "ExpressionAttributeNames": {"#name": "name"},
+            **unchanged,
         }
+
+    def _delete_request(self, item: Item) -> dict[str, Any]:
+        key = self._key(item["name"], item["version"])
+        return {"TableName": self._table, "Key": key, **_unchanged(item)}
+
+    def _if_not(self, names: Sequence[str]) -> Refusals:
+        return {"ConditionalCheckFailedException": lambda _: self._raced(names)}
 
     def _raced(self, names: Sequence[str]) -> SecretsError:
         return VersionConflict(
@@ -245,6 +295,15 @@ class Table:
 
 class _BeingCreated(SecretsError):
     """The table exists since a moment ago."""
+
+
+def _unchanged(item: Item) -> dict[str, Any]:
+    """The condition that a record is still the one that was read: its data key is its own."""
+    return {
+        "ConditionExpression": "#key = :key",
+        "ExpressionAttributeNames": {"#key": "key"},
+        "ExpressionAttributeValues": {":key": {"S": item["key"]}},
+    }
 
 
 def size_of(item: Item) -> int:
