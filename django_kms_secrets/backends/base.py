@@ -137,13 +137,7 @@ class BaseStore(abc.ABC):
         Returns:
             The versions that there are, by stage; none if there is no such name.
         """
-        found = {}
-        for stage in STAGES:
-            try:
-                found[stage] = self.get(name, version=stage)
-            except SecretNotFound:
-                continue
-        return found
+        return in_stages(lambda stage: self.get(name, version=stage))
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """Write many secrets; all or none where the service can.
@@ -172,7 +166,7 @@ class BaseStore(abc.ABC):
         current = self.get(name)
         old = self.get(name, version=version)
         if old.version == current.version:
-            raise already_current(old, self)
+            raise already_current(name, old.version, self.place)
         return self.put(name, old.value, expected=current.version)
 
     def history(self, name: str) -> Sequence[SecretVersion]:
@@ -430,21 +424,36 @@ def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretN
     )
 
 
-def already_pending(name: str, store: BaseStore) -> VersionConflict:
+def in_stages(read: Callable[[str], T]) -> dict[str, T]:
+    """What there is at each stage, read in the order in which a value goes through them.
+
+    Args:
+        read: reads one stage, or raises SecretNotFound.
+    """
+    found = {}
+    for stage in STAGES:
+        try:
+            found[stage] = read(stage)
+        except SecretNotFound:
+            continue
+    return found
+
+
+def already_pending(name: str, place: str) -> VersionConflict:
     """The error for a second value that would be pending."""
     return VersionConflict(
-        f"a value of {name} is pending already in {store.place}",
+        f"a value of {name} is pending already in {place}",
         hint=f"`secrets rotate {name} --promote` or `--abandon` comes first",
         names=[name],
     )
 
 
-def already_current(secret: Secret, store: BaseStore) -> VersionConflict:
+def already_current(name: str, version: str, place: str) -> VersionConflict:
     """The error for a rollback to where the store is."""
     return VersionConflict(
-        f"version {secret.version} of {secret.name} in {store.place} is the current one",
-        hint=f"`secrets history {secret.name}` lists the others",
-        names=[secret.name],
+        f"version {version} of {name} in {place} is the current one",
+        hint=f"`secrets history {name}` lists the others",
+        names=[name],
     )
 
 

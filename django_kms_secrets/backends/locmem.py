@@ -106,7 +106,7 @@ class LocMemStore(BaseStore, StagedStore):
         with _LOCK:
             versions = self._versions(name)
             if versions.pending:
-                raise already_pending(name, self)
+                raise already_pending(name, self.place)
             versions.pending = versions.make(name, value)
             return SecretVersion(name, versions.pending.version, (PENDING,))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from moto.secretsmanager.exceptions import SecretsManagerClientError
+from moto.secretsmanager.exceptions import (
+    InvalidParameterException,
+    SecretsManagerClientError,
+)
 from moto.secretsmanager.models import SecretsManagerBackend
 
 if TYPE_CHECKING:
@@ -23,10 +26,16 @@ def mend() -> None:
 def _moved(update: Callable[..., Any]) -> Callable[..., Any]:
     """The version that AWSCURRENT was moved to is the current one for PutSecretValue too.
 
-    moto remembers another one, and after the next PutSecretValue two versions are AWSCURRENT.
+    moto remembers another one, and after the next PutSecretValue two versions are AWSCURRENT. It
+    also moves a label that another version has without being told from which.
     """
 
     def mended(self: Any, **parameters: Any) -> Any:
+        target = parameters["move_to_version_id"]
+        if target and not parameters["remove_from_version_id"]:
+            for version, known in self.secrets[parameters["secret_id"]].versions.items():
+                if version != target and parameters["version_stage"] in known["version_stages"]:
+                    raise InvalidParameterException(f"The label is attached to version {version}")
         reply = update(self, **parameters)
         if parameters["version_stage"] == "AWSCURRENT" and parameters["move_to_version_id"]:
             secret = self.secrets[parameters["secret_id"]]

@@ -340,7 +340,7 @@ class CredStashStore(
             raise not_found(name, self)
         item = self._records.seal(name, PENDING_VERSION, value)
         if not self._table.put_pending(item):
-            raise already_pending(name, self)
+            raise already_pending(name, self.place)
         return entry(item, (PENDING,))
 
     def _promote(self, name: str) -> SecretVersion:

@@ -12,6 +12,7 @@ from ...exceptions import (
     SecretIntegrityError,
     SecretNotFound,
     SecretsError,
+    StoreNotReady,
     StoreUnavailable,
     VersionConflict,
 )
@@ -20,7 +21,7 @@ from ...types import CURRENT, PENDING, PREVIOUS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from ...aws import Service
+    from ...aws import Refusals, Service
 
 #: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
 BATCH_IDS = 20
@@ -48,6 +49,9 @@ class Api:
         place: the store, as errors name it.
         prefix: what errors leave out at the beginning of a name.
         run: runs tasks side by side within the deadline of the store's operation.
+
+    Attributes:
+        place, run: as given.
     """
 
     def __init__(
@@ -59,22 +63,26 @@ class Api:
     ) -> None:
         self._service = service
         self._prefix = prefix
-        self._run = run
+        self.run = run
         self.place = place
 
     def value(self, secret_id: str, version: str = CURRENT) -> dict[str, Any]:
-        """GetSecretValue of a stage or a version id.
+        """GetSecretValue of a stage or a version id. What is current is not pending any more.
 
         Raises:
             SecretNotFound: no such secret or version, or it waits for its deletion.
         """
+        selector: dict[str, Any]
         if version in _LABELS:
             selector = {"VersionStage": _LABELS[version]}
         elif _is_version_id(version):
             selector = {"VersionId": version}
         else:
             raise self._missing(secret_id)
-        return self._text(self._call("GetSecretValue", secret_id, **selector))
+        reply = self._call("GetSecretValue", secret_id, **selector)
+        if version == PENDING and PENDING not in stages(reply.get("VersionStages", ())):
+            raise self._missing(secret_id)
+        return self._text(reply)
 
     def values(self, secret_ids: Sequence[str]) -> list[dict[str, Any]]:
         """BatchGetSecretValue, 20 ids a request, side by side. Missing ones are left out."""
@@ -82,7 +90,7 @@ class Api:
             partial(self._batch, secret_ids[start : start + BATCH_IDS])
             for start in range(0, len(secret_ids), BATCH_IDS)
         ]
-        return [entry for batch in self._run(batches) for entry in batch]
+        return [entry for batch in self.run(batches) for entry in batch]
 
     def entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         """ListSecrets, 100 a request: the secrets whose names begin with the prefix."""
@@ -154,26 +162,34 @@ class Api:
         self._check_size(secret_id, value)
         return str(self._call("PutSecretValue", secret_id, SecretString=value)["VersionId"])
 
-    def swap(self, secret_id: str, value: str, expected: str, names: Sequence[str]) -> str:
+    def swap(
+        self,
+        secret_id: str,
+        value: str,
+        expected: str,
+        names: Sequence[str],
+        stage: str = CURRENT,
+    ) -> str:
         """Make a value current only if the expected version still is; gives the new version id.
 
         PutSecretValue alone would overwrite what another writer put a moment before. So the value
-        is written beside the current one, and UpdateSecretVersionStage with RemoveFromVersionId,
-        the service's compare-and-set, moves AWSCURRENT. The new version waits under a label of
-        its own, because a stray AWSPENDING would block RotateSecret.
+        is written beside the current one, and `move`, the service's compare-and-set, gives it the
+        stage. Until then the new version has a label of its own, because a stray AWSPENDING would
+        block RotateSecret.
 
         Args:
             secret_id: the secret.
             value: its new value.
-            expected: the version id that must still be current.
+            expected: the version id that must still be at that stage; "" for none (pending only).
             names: what the value changes, for errors.
+            stage: CURRENT or PENDING.
 
         Raises:
-            VersionConflict: another version is current.
+            VersionConflict: another version is at that stage.
             SecretNotFound: there is no such secret.
         """
         self._check_size(secret_id, value)
-        if not _is_version_id(expected):
+        if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
         token = str(uuid.uuid4())
         label = f"django-kms-secrets-{token}"
@@ -185,29 +201,90 @@ class Api:
             VersionStages=[label],
         )
         try:
-            self._service.call(
+            self.move(secret_id, stage, token, expected, names)
+        finally:
+            # Without a label a version is deprecated, and the service removes it in time. Whether
+            # the value has its stage was decided above; a label that stays does no harm.
+            with contextlib.suppress(SecretsError):
+                self._unlabel(secret_id, label, token)
+        return token
+
+    def move(
+        self, secret_id: str, stage: str, version: str, expected: str, names: Sequence[str]
+    ) -> None:
+        """Give a stage to a version, if the expected version still has it.
+
+        UpdateSecretVersionStage with RemoveFromVersionId is the service's compare-and-set; without
+        it the label must be free. AWSPREVIOUS goes by itself to what AWSCURRENT is taken from.
+        https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
+
+        Args:
+            secret_id: the secret.
+            stage: CURRENT or PENDING.
+            version: the version id that gets it.
+            expected: the version id that must still have it; "" for none.
+            names: what that changes, for errors.
+
+        Raises:
+            VersionConflict: another version has the stage.
+            SecretNotFound: there is no such secret.
+        """
+        removal = {"RemoveFromVersionId": expected} if expected else {}
+        try:
+            self._call(
                 "UpdateSecretVersionStage",
+                secret_id,
                 {"InvalidParameterException": lambda _: self.conflict(names)},
-                SecretId=secret_id,
-                VersionStage="AWSCURRENT",
-                MoveToVersionId=token,
-                RemoveFromVersionId=expected,
+                VersionStage=_LABELS[stage],
+                MoveToVersionId=version,
+                **removal,
             )
         except VersionConflict:
             # It is also refused when botocore repeats a move whose answer was lost.
-            if not self._is_current(secret_id, token):
+            if not self._is_at(secret_id, stage, version):
                 raise
-        finally:
-            # Without a label a version is deprecated, and the service removes it in time. Whether
-            # the value is current was decided above; a label that stays does no harm.
-            with contextlib.suppress(SecretsError):
-                self._call(
-                    "UpdateSecretVersionStage",
-                    secret_id,
-                    VersionStage=label,
-                    RemoveFromVersionId=token,
-                )
-        return token
+
+    def drop(self, secret_id: str, stage: str, version: str) -> None:
+        """Take a stage off the version that has it."""
+        self._unlabel(secret_id, _LABELS[stage], version)
+
+    def rotate(self, secret_id: str) -> str:
+        """DescribeSecret and RotateSecret; gives the version id that the rotation makes current.
+
+        Raises:
+            StoreNotReady: no rotation is configured.
+            VersionConflict: one is under way, or a value was staged by hand.
+        """
+        known = self.describe(secret_id)
+        name = self._shown(secret_id)
+        if not (known.get("RotationEnabled") or known.get("RotationLambdaARN")):
+            raise StoreNotReady(
+                f"no rotation is configured for {name} in {self.place}",
+                hint="`aws secretsmanager rotate-secret --rotation-lambda-arn ARN` configures it",
+            )
+        if version_of(known, PENDING):
+            raise VersionConflict(
+                f"a value of {name} is pending in {self.place}, so no rotation can begin",
+                hint=f"wait for the rotation that is under way, or `secrets rotate {name} "
+                "--abandon` drops the value",
+                names=[name],
+            )
+        return str(self._call("RotateSecret", secret_id)["VersionId"])
+
+    def reencrypt(self, secret_id: str, key_id: str) -> bool:
+        """UpdateSecret, which puts the versions that have a stage under another KMS key.
+
+        https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecret.html
+
+        Returns:
+            False if they are under that key. What an alias named when it was used is not known, so
+            with an alias it is always done.
+        """
+        known = self.describe(secret_id).get("KmsKeyId", "")
+        if known.endswith(key_id) and "alias/" not in known:
+            return False
+        self._call("UpdateSecret", secret_id, KmsKeyId=key_id)
+        return True
 
     def delete(self, secret_id: str, days: int) -> None:
         """DeleteSecret; it can be restored for that many days."""
@@ -246,6 +323,8 @@ class Api:
     def _text(self, entry: dict[str, Any]) -> dict[str, Any]:
         if "SecretString" not in entry:
             name = self._shown(entry["Name"])
+            if "SecretBinary" not in entry:  # a version that a rotation function has yet to fill
+                raise SecretNotFound(f"{name} in {self.place} has no value", names=[name])
             raise SecretIntegrityError(
                 f"{name} in {self.place} is binary, not text",
                 hint="store it as base64 text, and decode it where it is used",
@@ -253,7 +332,18 @@ class Api:
             )
         return entry
 
-    def _call(self, operation: str, secret_id: str, **parameters: Any) -> dict[str, Any]:
+    def _unlabel(self, secret_id: str, label: str, version: str) -> None:
+        self._call(
+            "UpdateSecretVersionStage", secret_id, VersionStage=label, RemoveFromVersionId=version
+        )
+
+    def _call(
+        self,
+        operation: str,
+        secret_id: str,
+        refusals: Refusals | None = None,
+        **parameters: Any,
+    ) -> dict[str, Any]:
         def missing(_: object) -> SecretsError:
             return self._missing(secret_id)
 
@@ -262,6 +352,7 @@ class Api:
             {
                 "ResourceNotFoundException": missing,
                 "InvalidRequestException": partial(self._invalid, operation, secret_id),
+                **(refusals or {}),
             },
             SecretId=secret_id,
             **parameters,
@@ -279,10 +370,10 @@ class Api:
             names=[name],
         )
 
-    def _is_current(self, secret_id: str, version: str) -> bool:
-        """Whether a version is known to be current: not so, if the service does not say."""
+    def _is_at(self, secret_id: str, stage: str, version: str) -> bool:
+        """Whether a version is known to have a stage: not so, if the service does not say."""
         try:
-            return version_of(self.describe(secret_id)) == version
+            return version_of(self.describe(secret_id), stage) == version
         except SecretsError:
             return False
 
@@ -332,8 +423,12 @@ def _is_version_id(version: str) -> bool:
 
 
 def stages(labels: Collection[str]) -> tuple[str, ...]:
-    """Our names of a version's labels; labels of others are left out."""
-    return tuple(stage for label, stage in _STAGES.items() if label in labels)
+    """Our names of a version's labels; labels of others are left out.
+
+    The service's own rotation leaves AWSPENDING on the version that became current: it is over.
+    """
+    found = tuple(stage for label, stage in _STAGES.items() if label in labels)
+    return tuple(stage for stage in found if stage != PENDING or CURRENT not in found)
 
 
 def rank(labels: Collection[str]) -> int:
@@ -342,7 +437,19 @@ def rank(labels: Collection[str]) -> int:
     return max((order.index(label) for label in labels if label in order), default=-1)
 
 
-def version_of(entry: Mapping[str, Any]) -> str:
-    """The current version's id in an entry of ListSecrets or a reply of DescribeSecret."""
-    versions = entry.get("SecretVersionsToStages") or entry.get("VersionIdsToStages") or {}
-    return next((version for version, labels in versions.items() if "AWSCURRENT" in labels), "")
+def version_of(entry: Mapping[str, Any], stage: str = CURRENT) -> str:
+    """The id of the version at a stage, in an entry of ListSecrets or a reply of DescribeSecret.
+
+    "" if there is none. A version that is both pending and current, as rotation functions leave
+    it, is current.
+    """
+    return next((v for v, labels in _labels(entry).items() if stage in stages(labels)), "")
+
+
+def labelled(entry: Mapping[str, Any], label: str) -> str:
+    """The id of the version that has a label, whatever it means; "" if there is none."""
+    return next((v for v, labels in _labels(entry).items() if label in labels), "")
+
+
+def _labels(entry: Mapping[str, Any]) -> Mapping[str, Collection[str]]:
+    return entry.get("SecretVersionsToStages") or entry.get("VersionIdsToStages") or {}

@@ -1,14 +1,19 @@
-"""One secret whose value is a JSON object: its keys are the names, trees and all."""
+"""One secret whose value is a JSON object: its keys are the names, trees and all.
+
+The pending and the previous values of a rotation are kept in the document itself, under a name of
+their own. The service's labels AWSPENDING and AWSPREVIOUS belong to whole documents: a write to any
+other name would replace the previous document, and with it a SECRET_KEY that sessions still need.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...exceptions import SecretIntegrityError, SecretNotFound, StoreNotReady
+from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, StoreNotReady
 from ...formats import tree
-from ...types import CURRENT, Secret, SecretStr, SecretVersion, masked
-from ..base import ABSENT
+from ...types import CURRENT, PENDING, PREVIOUS, STAGES, Secret, SecretStr, SecretVersion, masked
+from ..base import ABSENT, already_current, already_pending, in_stages
 from .api import stages, version_of
 
 if TYPE_CHECKING:
@@ -16,6 +21,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .api import Api
+
+
+#: The name in a document under which it keeps what is pending and what is previous:
+#: {"PENDING": {NAME: text}, "PREVIOUS": {NAME: text}}.
+RESERVED = "django-kms-secrets"
 
 
 class Document:
@@ -41,10 +51,30 @@ class Document:
         self._expect = expect
 
     def get(self, name: str, version: str) -> Secret:
-        """One GetSecretValue."""
-        found = self._read(version).secret(name)
+        """One GetSecretValue; for the pending and the previous value, as `get_stages`."""
+        if version in (PENDING, PREVIOUS):
+            found = self.get_stages(name).get(version)
+        else:
+            found = self._read(version).secret(name)
         if found is None:
             raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
+        return found
+
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """A GetSecretValue for the document at each stage, as the service knows them.
+
+        What the current document itself says of a stage comes first. A whole document is pending
+        where the service rotates it.
+        """
+        states = in_stages(self._read)
+        current = states[CURRENT].secret(name)
+        found = {}
+        for stage in STAGES:
+            staged = states[CURRENT].staged_secret(name, stage)
+            secret = staged or (states[stage].secret(name) if stage in states else None)
+            # The document before may differ in other names only.
+            if secret and (stage != PREVIOUS or not current or secret.value != current.value):
+                found[stage] = secret
         return found
 
     def get_many(self, names: Iterable[str] | None) -> list[Secret]:
@@ -57,7 +87,12 @@ class Document:
         """One GetSecretValue: the names are in the value."""
         state = self._read()
         return [
-            SecretVersion(name, state.version, (CURRENT,), state.created)
+            SecretVersion(
+                name,
+                state.version,
+                (CURRENT, *(stage for stage in (PREVIOUS, PENDING) if name in state.staged[stage])),
+                state.created,
+            )
             for name in sorted(state.values)
         ]
 
@@ -74,24 +109,74 @@ class Document:
             for entry in self._api.versions(self._secret_id)
         ]
 
-    def put(self, values: Mapping[str, str], expected: str | None) -> list[SecretVersion]:
+    def put(self, name: str, value: str, expected: str | None) -> SecretVersion:
+        """Read, change, swap."""
+        return self.put_many({name: value}, expected)[0]
+
+    def put_many(
+        self, values: Mapping[str, str], expected: str | None = None
+    ) -> list[SecretVersion]:
         """Read, change, swap; all values in one write."""
         state = self._read()
-        document = masked(state.values)
         for name, value in values.items():
-            known = tree.reach(document, name) is not tree.MISSING
+            _refuse_reserved(name)
+            known = tree.reach(state.values, name) is not tree.MISSING
             self._expect(expected, state.version if known else ABSENT, name)
-            tree.place(document, name, value)
-        version = self._swap(document, state, list(values))
+            tree.place(state.values, name, value)
+        version = self._swap(state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
 
     def delete(self, name: str) -> None:
         """Read, take the name out, swap."""
         state = self._read()
-        document = masked(state.values)
-        if not tree.remove(document, name):
+        if not tree.remove(state.values, name):
             raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
-        self._swap(document, state, [name])
+        for staged in state.staged.values():
+            for other in [key for key in staged if f"{key}.".startswith(f"{name}.")]:
+                del staged[other]
+        self._swap(state, [name])
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Read, write the value beside the current one, swap."""
+        state = self._read()
+        self._current(state, name)
+        if name in state.staged[PENDING]:
+            raise already_pending(name, self._api.place)
+        state.staged[PENDING][name] = SecretStr(value)
+        return SecretVersion(name, self._swap(state, [name]), (PENDING,))
+
+    def promote(self, name: str) -> SecretVersion:
+        """Read, move the values, swap."""
+        state = self._read()
+        old = self._current(state, name)
+        tree.place(state.values, name, self._taken(state, name, PENDING))
+        state.staged[PREVIOUS][name] = old.value
+        return SecretVersion(name, self._swap(state, [name]), (CURRENT,))
+
+    def unstage(self, name: str) -> None:
+        """Read, take the pending value out, swap."""
+        state = self._read()
+        self._taken(state, name, PENDING)
+        self._swap(state, [name])
+
+    def retire(self, name: str) -> None:
+        """Read, take the previous value out, swap.
+
+        After that the document before, which is the service's previous one, has the same value.
+        """
+        if PREVIOUS not in self.get_stages(name):
+            raise SecretNotFound(f"{name} has no version before", names=[name])
+        state = self._read()
+        state.staged[PREVIOUS].pop(name, None)
+        self._swap(state, [name])
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """Read, give this name alone its value of an old document, swap."""
+        old = self.get(name, version)
+        state = self._read()
+        if version == state.version:
+            raise already_current(name, version, self._api.place)
+        return self.put(name, old.value, state.version)
 
     def setup(self) -> bool:
         """Create the document, empty; restore it if it was deleted, fill it if it has no value."""
@@ -110,9 +195,21 @@ class Document:
             return True
         return False
 
-    def _swap(self, document: Mapping[str, Any], state: _State, names: list[str]) -> str:
-        text = SecretStr(tree.text_of(document))
+    def _swap(self, state: _State, names: list[str]) -> str:
+        text = SecretStr(tree.text_of(state.document()))
         return self._api.swap(self._secret_id, text, state.version, names)
+
+    def _current(self, state: _State, name: str) -> Secret:
+        found = state.secret(name)
+        if found is None:
+            raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
+        return found
+
+    def _taken(self, state: _State, name: str, stage: str) -> str:
+        """Take a value out of a stage."""
+        if name not in state.staged[stage]:
+            raise SecretNotFound(f"{name} has no version {stage}", names=[name])
+        return state.staged[stage].pop(name)
 
     def _read(self, version: str = CURRENT) -> _State:
         try:
@@ -134,17 +231,48 @@ class Document:
                 f"the {self._api.place} is not a JSON object",
                 hint="write one, or use prefix= for secrets that are single values",
             )
-        return _State(values, reply["VersionId"], reply.get("CreatedDate"))
+        staged = values.pop(RESERVED, {})
+        return _State(
+            masked(values),
+            reply["VersionId"],
+            reply.get("CreatedDate"),
+            {stage: _texts(staged, stage) for stage in (PENDING, PREVIOUS)},
+        )
+
+
+def _texts(staged: Any, stage: str) -> dict[str, SecretStr]:
+    texts = staged.get(stage) if isinstance(staged, dict) else None
+    kept = texts if isinstance(texts, dict) else {}
+    return {name: SecretStr(text) for name, text in kept.items() if isinstance(text, str)}
+
+
+def _refuse_reserved(name: str) -> None:
+    if f"{name}.".startswith(f"{RESERVED}."):
+        raise SecretsError(
+            f"{RESERVED} is where a document keeps pending and previous values",
+            hint="take another name",
+        )
 
 
 @dataclass(frozen=True, repr=False)  # its repr would print the values
 class _State:
+    """A document as it was read, to be changed and written."""
+
     values: dict[str, Any]
     version: str
     created: datetime | None
+    staged: dict[str, dict[str, SecretStr]]
 
     def secret(self, name: str) -> Secret | None:
         value = tree.reach(self.values, name)
         if value is tree.MISSING:
             return None
         return Secret(name, SecretStr(tree.text_of(value)), self.version)
+
+    def staged_secret(self, name: str, stage: str) -> Secret | None:
+        value = self.staged.get(stage, {}).get(name)
+        return None if value is None else Secret(name, value, self.version)
+
+    def document(self) -> dict[str, Any]:
+        staged = {stage: values for stage, values in self.staged.items() if values}
+        return {**self.values, RESERVED: staged} if staged else self.values

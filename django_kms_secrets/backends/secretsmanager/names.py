@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING
 
-from ...exceptions import SecretNotFound
-from ...types import CURRENT, Secret, SecretVersion
-from .api import WaitsForDeletion, rank, stages, version_of
+from ...exceptions import SecretNotFound, SecretsError, VersionConflict
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ..base import ABSENT, already_current, already_pending, in_stages
+from .api import WaitsForDeletion, labelled, rank, stages, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from .api import Api
 
@@ -72,12 +75,75 @@ class Names:
             for entry in self._api.versions(self._prefix + name)
         ]
 
-    def put(self, values: Mapping[str, str], expected: str | None) -> list[SecretVersion]:
-        """PutSecretValue, CreateSecret or, with an expectation, a swap; one after another."""
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """A GetSecretValue for each stage."""
+        return in_stages(lambda stage: self.get(name, stage))
+
+    def put(self, name: str, value: str, expected: str | None) -> SecretVersion:
+        """A swap, or CreateSecret; without an expectation, DescribeSecret before it.
+
+        Of two writers at the same time one is refused: PutSecretValue would let the later one win.
+        """
+        if expected is None:
+            known = self._known(name)
+            there = known and not known.get("DeletedDate")
+            # A secret that CloudFormation or Terraform made may have no version yet.
+            expected = (version_of(known) or None) if there else ABSENT
+        return SecretVersion(name, self._put(name, value, expected), (CURRENT,))
+
+    def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
+        """PutSecretValue or CreateSecret for each, one after another."""
         return [
-            SecretVersion(name, self._put(name, value, expected), (CURRENT,))
+            SecretVersion(name, self._put(name, value, None), (CURRENT,))
             for name, value in values.items()
         ]
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """DescribeSecret, and a swap to AWSPENDING."""
+        secret_id = self._prefix + name
+        known = self._api.describe(secret_id)
+        if not version_of(known) or known.get("DeletedDate"):
+            raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
+        if version_of(known, PENDING):
+            raise already_pending(name, self._api.place)
+        # The service's own rotation leaves AWSPENDING on the version that became current.
+        leftover = labelled(known, "AWSPENDING")
+        try:
+            version = self._api.swap(secret_id, value, leftover, [name], PENDING)
+        except VersionConflict:
+            pass
+        else:
+            return SecretVersion(name, version, (PENDING,))
+        raise already_pending(name, self._api.place)
+
+    def promote(self, name: str) -> SecretVersion:
+        """DescribeSecret, and a move of AWSCURRENT to the pending version."""
+        secret_id = self._prefix + name
+        known = self._api.describe(secret_id)
+        pending = self._at(known, name, PENDING)
+        self._api.move(secret_id, CURRENT, pending, version_of(known), [name])
+        # A label that stays does no harm: what is current is not pending any more.
+        with contextlib.suppress(SecretsError):
+            self._api.drop(secret_id, PENDING, pending)
+        return SecretVersion(name, pending, (CURRENT,))
+
+    def unstage(self, name: str) -> None:
+        """DescribeSecret, and AWSPENDING taken off its version."""
+        self._drop(name, PENDING)
+
+    def retire(self, name: str) -> None:
+        """DescribeSecret, and AWSPREVIOUS taken off its version."""
+        self._drop(name, PREVIOUS)
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """GetSecretValue of the old version, DescribeSecret, and a move of AWSCURRENT to it."""
+        old = self.get(name, version)
+        secret_id = self._prefix + name
+        current = version_of(self._api.describe(secret_id))
+        if old.version == current:
+            raise already_current(name, current, self._api.place)
+        self._api.move(secret_id, CURRENT, old.version, current, [name])
+        return SecretVersion(name, old.version, (CURRENT,))
 
     def delete(self, name: str) -> None:
         """DeleteSecret, with a recovery window."""
@@ -113,6 +179,23 @@ class Names:
         if not known.get("DeletedDate"):  # somebody else wanted it back, and was faster
             raise self._api.conflict([name])
         return self._swap(name, value, version_of(known))
+
+    def _known(self, name: str) -> dict[str, Any]:
+        """DescribeSecret; empty if there is no such secret."""
+        try:
+            return self._api.describe(self._prefix + name)
+        except SecretNotFound:
+            return {}
+
+    def _at(self, known: Mapping[str, Any], name: str, stage: str) -> str:
+        version = version_of(known, stage)
+        if not version:
+            raise SecretNotFound(f"{name} has no version {stage}", names=[name])
+        return version
+
+    def _drop(self, name: str, stage: str) -> None:
+        secret_id = self._prefix + name
+        self._api.drop(secret_id, stage, self._at(self._api.describe(secret_id), name, stage))
 
     def _swap(self, name: str, value: str, expected: str) -> str:
         try:

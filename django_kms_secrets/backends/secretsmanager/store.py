@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import POOL_SIZE, Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import SecretNotFound, SecretsError
-from ...types import CURRENT, Secret, SecretVersion
-from ..base import BaseStore, checked, expect, not_found
-from .api import Api
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ..base import (
+    BaseStore,
+    ReencryptedStore,
+    RotatingStore,
+    StagedStore,
+    checked,
+    expect,
+    not_found,
+    put_runs,
+)
+from .api import Api, version_of
 from .document import Document
 from .names import Names
 
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SecretsManagerStore(BaseStore):
+class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStore):
     """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
 
     Options (``secret_id`` or ``prefix``, not both):
@@ -116,42 +127,120 @@ class SecretsManagerStore(BaseStore):
         """ListSecretVersionIds. A document has one history for all its names."""
         return self._do(lambda names: names.history(name), name)
 
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """A GetSecretValue for each stage."""
+        return self._do(lambda names: names.get_stages(name))
+
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
-        """A document: GetSecretValue and a swap. A name: PutSecretValue or CreateSecret."""
+        """A document: GetSecretValue and a swap. A name: DescribeSecret and a swap.
+
+        A swap is PutSecretValue beside the current version, and a compare-and-set of AWSCURRENT.
+        """
         checked(name, value)
-        return self._do(lambda names: names.put({name: value}, expected), name)[0]
+        return self._do(lambda names: names.put(name, value, expected), name)
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """A document: one write for all. A prefix: one write for each, until one fails."""
         for name, value in values.items():
             checked(name, value)
         if self.secret_id and values:
-            return self._do(lambda names: names.put(values, None))
-        return super().put_many(values)
+            return self._do(lambda names: names.put_many(values))
+        return put_runs(
+            values.items(), lambda pair: self._do(lambda names: names.put_many(dict([pair])))
+        )
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""
         self._do(lambda names: names.delete(name), name)
 
+    # Rotating
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """A document: GetSecretValue and a swap. A name: DescribeSecret and a swap."""
+        checked(name, value)
+        return self._do(lambda names: names.stage(name, value), name)
+
+    def promote(self, name: str) -> SecretVersion:
+        """A document: GetSecretValue and a swap. A name: DescribeSecret and a move."""
+        return self._do(lambda names: names.promote(name), name, PENDING)
+
+    def unstage(self, name: str) -> None:
+        """A document: GetSecretValue and a swap. A name: DescribeSecret, and AWSPENDING goes."""
+        self._do(lambda names: names.unstage(name), name, PENDING)
+
+    def retire(self, name: str) -> None:
+        """A document: GetSecretValues and a swap. A name: DescribeSecret, and AWSPREVIOUS goes."""
+        self._do(lambda names: names.retire(name), name, PREVIOUS)
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """A name: GetSecretValue, DescribeSecret, and a move of AWSCURRENT to the old version.
+
+        A document gets a new version in which this name alone has its old value.
+        """
+        return self._do(lambda names: names.rollback(name, version), name, version)
+
+    def start_rotation(self, name: str) -> str:
+        """DescribeSecret and RotateSecret; a document rotates whole."""
+        return self._ask(lambda api: api.rotate(self._id_of(name)), name)
+
+    def has_rotated(self, name: str, version: str) -> bool:
+        """DescribeSecret."""
+        return self._ask(lambda api: version_of(api.describe(self._id_of(name))) == version, name)
+
+    # Re-encrypting
+
+    def to_reencrypt(self) -> Sequence[str]:
+        """A document: itself. A prefix: ListSecrets."""
+        if self.secret_id:
+            return [self.secret_id]
+        return sorted({entry.name for entry in self.list_secrets()})
+
+    def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """DescribeSecret and UpdateSecret for each; the service re-encrypts what has a stage."""
+        key_id = self.key_id
+        if not key_id:
+            raise SecretsError("there is no KMS key to re-encrypt under", hint="give --key-id")
+
+        def one(api: Api, name: str) -> None:
+            done(name, api.reencrypt(self._id_of(name), key_id))
+
+        # Each has the time of one operation: in each thread they run one after another.
+        rounds = math.ceil(len(names) / POOL_SIZE)
+        self._ask(lambda api: api.run([partial(one, api, name) for name in names]), rounds=rounds)
+
     def setup(self) -> bool:
         """Create the document; a prefix needs nothing."""
         return self._do(lambda names: names.setup())
 
+    def _id_of(self, name: str) -> str:
+        return self.secret_id or f"{self.prefix}{name}"
+
     def _do(
         self, task: Callable[[Names | Document], T], name: str = "", version: str = CURRENT
+    ) -> T:
+        """Run a task on the names, as `_ask` does."""
+        return self._ask(lambda api: task(self._names(api)), name, version)
+
+    def _ask(
+        self,
+        task: Callable[[Api], T],
+        name: str = "",
+        version: str = CURRENT,
+        *,
+        rounds: int = 1,
     ) -> T:
         """Run a task against the service, within the deadline, and put errors in our names."""
         services = self._services
         if not services:
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
-        deadline = Deadline(self.timeouts.overall)
+        deadline = Deadline(self.timeouts.overall * rounds)
 
         def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
             return run_all(tasks, deadline=deadline, services=services)
 
-        names = self._names(Api(services[0], self.place, self.prefix, run))
+        api = Api(services[0], self.place, self.prefix, run)
         try:
-            return run([lambda: task(names)])[0]  # type: ignore[no-any-return]
+            return run([lambda: task(api)])[0]  # type: ignore[no-any-return]
         except SecretNotFound:
             if not name:
                 raise
