@@ -265,6 +265,24 @@ class ReencryptedStore(abc.ABC):
     """A store whose values KMS keys protect, and that can put them under another one."""
 
     @abc.abstractmethod
+    def options_to_reencrypt(
+        self, *, key_id: str | None, context: Mapping[str, str] | None, bind_to_name: bool | None
+    ) -> dict[str, Any]:
+        """The OPTIONS to change, so that `reencrypt` puts versions under something else.
+
+        With them the store still reads what was written without them.
+
+        Args:
+            key_id, context, bind_to_name: what shall be; None for what may stay as it is.
+
+        Returns:
+            Those that are not what they have to be.
+
+        Raises:
+            SecretsError: this kind of store has no such thing, or a change before it is not over.
+        """
+
+    @abc.abstractmethod
     def to_reencrypt(self) -> Sequence[str]:
         """List what is re-encrypted each by itself: the names, or the document they are in."""
 

@@ -35,12 +35,17 @@ class EmbeddedAWS:
         endpoint: its URL.
         requests: the operations it was sent, as ``Service.Operation``, in their order.
         faults: asked before moto with the operation and the body; a `Refusal` is sent instead.
+        unanswered: operations that are carried out once more and then answered with a fault.
+        transactions: tokens of DynamoDB's transactions that went through. AWS answers a repetition
+            with the first one's success; moto would try it again.
         deleted: secrets in their recovery window: AWS takes no value for them, moto does.
     """
 
     endpoint: str = ""
     requests: list[str] = field(default_factory=list)
     faults: list[Callable[[str, dict[str, Any]], Refusal | None]] = field(default_factory=list)
+    unanswered: set[str] = field(default_factory=set)
+    transactions: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
 
     def start(self) -> None:
@@ -63,6 +68,8 @@ class EmbeddedAWS:
         """Forget everything: a new account."""
         self.requests.clear()
         self.faults.clear()
+        self.unanswered.clear()
+        self.transactions.clear()
         self.deleted.clear()
         request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")
         urllib.request.urlopen(request).close()
@@ -78,6 +85,7 @@ class EmbeddedAWS:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
+        operation, token = "", None
         if target:
             service, _, operation = target.partition(".")
             raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -87,10 +95,21 @@ class EmbeddedAWS:
             refused = self._refusal(operation, body)
             if refused:
                 return _answer(refused, start_response)
+            token = body.get("ClientRequestToken") if operation == "TransactWriteItems" else None
         # AWS's writes are atomic. moto's look first and write then, and another thread may come
         # between.
         with self._one_at_a_time:
-            return self._moto(environ, start_response)
+            if token in self.transactions:
+                return _answer((200, {}), start_response)
+            answers: list[Any] = []
+            reply = b"".join(self._moto(environ, lambda *answer: answers.append(answer)))
+            if token and answers[0][0].startswith("200"):
+                self.transactions.add(token)
+        if operation in self.unanswered:
+            self.unanswered.remove(operation)
+            return _answer((500, "InternalFailure"), start_response)
+        start_response(*answers[0])
+        return [reply]
 
     def _refusal(self, operation: str, body: dict[str, Any]) -> Refusal | None:
         for fault in self.faults:

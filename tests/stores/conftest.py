@@ -128,6 +128,12 @@ def document(aws: EmbeddedAWS) -> Iterator[SecretsManagerStore]:
 
 
 @pytest.fixture
+def another_document() -> Callable[[], SecretsManagerStore]:
+    """Makes another store of the same document, not opened."""
+    return lambda: SecretsManagerStore(secret_id="notes/production")
+
+
+@pytest.fixture
 def named(aws: EmbeddedAWS) -> Iterator[SecretsManagerStore]:
     """A Secrets Manager store of one secret per name, open."""
     with SecretsManagerStore(prefix="notes/production/") as store:

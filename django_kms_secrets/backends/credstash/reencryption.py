@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretNotFound
+from ...exceptions import DecryptionError, SecretIntegrityError, SecretNotFound
 from ...types import SecretBytes
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, next_version
@@ -14,6 +15,8 @@ from .versions import PENDING_VERSION, next_version
 if TYPE_CHECKING:
     from .records import Opened, Records
     from .table import Item, Table
+
+logger = logging.getLogger("django_kms_secrets")
 
 
 class Reencryption:
@@ -24,17 +27,19 @@ class Reencryption:
 
     Args:
         table: where the records are.
-        records: opens the old ones, and seals the new ones under the key they should have.
-        name: any secret of them, to ask for that key.
+        records: opens the old ones, and seals the new ones.
     """
 
-    def __init__(self, table: Table, records: Records, name: str) -> None:
+    def __init__(self, table: Table, records: Records) -> None:
         self._table = table
         self._records = records
-        self._key_id = records.kms_key(name)
 
-    def run(self, name: str) -> bool:
+    def run(self, name: str, key_id: str) -> bool:
         """Re-encrypt one secret, all of it or nothing; False if there was nothing to do.
+
+        Args:
+            name: which one.
+            key_id: the ARN of the KMS key that new records get.
 
         Raises:
             VersionConflict: somebody else wrote to it at the same time.
@@ -45,7 +50,7 @@ class Reencryption:
         pending = self._table.version(name, PENDING_VERSION)
         if pending:
             in_use.append(_Version(pending, self._records.open(pending)))
-        if all(self._is_done(old.opened) for old in in_use):
+        if all(old.opened.key_id == key_id and not old.opened.former for old in in_use):
             return False
         items = []
         for old in in_use:
@@ -54,7 +59,12 @@ class Reencryption:
             else:
                 version = next_version(name, version, "", self._records.place)
             items.append(self._sealed(old, version))
-        self._table.put_all(items, instead_of=[pending] if pending else [])
+        # A version that was deleted meanwhile must not come back: somebody retired it.
+        self._table.put_all(
+            items,
+            instead_of=[pending] if pending else [],
+            unchanged=[old.item for old in in_use if old.item is not pending],
+        )
         for item in items:
             self._check_stored(item)
         return True
@@ -74,7 +84,11 @@ class Reencryption:
         """The previous version, if it is in use, and the current one."""
         newest = self._table.newest(name, (*RECORD, "comment"), 2)
         if not newest:
-            raise SecretNotFound(f"{name} is not in {self._records.place}", names=[name])
+            raise SecretNotFound(
+                f"{name} is not in {self._records.place}",
+                hint="`secrets keys` lists what is there",
+                names=[name],
+            )
         current = _Version(newest[0], self._records.open(newest[0]))
         previous = self._opened(newest[1]) if len(newest) > 1 else None
         if previous and not _same(previous.opened, current.opened):
@@ -82,15 +96,15 @@ class Reencryption:
         return [current]
 
     def _opened(self, item: Item) -> _Version | None:
+        """A previous version; None if it does not open.
+
+        A permission that is missing is an error: others may have it, and honour this version.
+        """
         try:
             return _Version(item, self._records.open(item))
-        except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
-            if not exc.names:
-                raise
+        except (DecryptionError, SecretIntegrityError) as exc:
+            logger.warning("the previous version does not count: %s", exc.message)
             return None
-
-    def _is_done(self, opened: Opened) -> bool:
-        return opened.key_id == self._key_id and not opened.former
 
     def _sealed(self, old: _Version, version: str) -> Item:
         """A new record, which is opened again before it may take the place of the old one."""

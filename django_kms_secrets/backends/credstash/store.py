@@ -17,7 +17,6 @@ from ...exceptions import (
     SecretIntegrityError,
     SecretNotFound,
     SecretsError,
-    VersionConflict,
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
@@ -369,22 +368,51 @@ class CredStashStore(
 
     # Re-encrypting
 
+    def options_to_reencrypt(
+        self, *, key_id: str | None, context: Mapping[str, str] | None, bind_to_name: bool | None
+    ) -> dict[str, Any]:
+        """Another context, or binding, makes the context until now the former one."""
+        wanted = {"key_id": key_id, "context": context, "bind_to_name": bind_to_name}
+        changes: dict[str, Any] = {
+            option: value
+            for option, value in wanted.items()
+            if value is not None and value != getattr(self, option)
+        }
+        if "context" in changes or "bind_to_name" in changes:
+            if self.former_context not in (None, self.context):
+                raise SecretsError(
+                    "OPTIONS have a former_context already, so the change before this one is not "
+                    "over",
+                    hint="run `secrets reencrypt` with the context that OPTIONS have, take "
+                    "former_context out, then begin the next change",
+                )
+            changes["former_context"] = self.context
+        return changes
+
     def to_reencrypt(self) -> Sequence[str]:
         """One Scan."""
         return sorted({entry.name for entry in self.list_secrets()})
 
     def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
-        """GetItem, Query, Decrypts, GenerateDataKeys and one transaction for each secret."""
-        if names:
-            self._each(names, self._reencryption(names[0]).run, done, "were not re-encrypted")
+        """A GenerateDataKey, and for each secret Query, GetItem, and a Decrypt for each version.
+
+        To write: a GenerateDataKey, a Decrypt and a GetItem for each version, and one transaction.
+        """
+        if not names:
+            return
+        reencryption = Reencryption(self._table, self._records)
+        key_id = self._run([partial(self._records.kms_key, names[0])])[0]
+        self._each(
+            names,
+            lambda name: reencryption.run(name, key_id),
+            done,
+            "were not re-encrypted",
+        )
 
     def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
-        """Query, Decrypts, and a DeleteItem for each version that is not in use."""
-        if names:
-            self._each(names, self._reencryption(names[0]).prune, done, "were not pruned")
-
-    def _reencryption(self, name: str) -> Reencryption:
-        return self._run([partial(Reencryption, self._table, self._records, name)])[0]
+        """Two Queries, Decrypts, and a DeleteItem for each version that is not in use."""
+        reencryption = Reencryption(self._table, self._records)
+        self._each(names, reencryption.prune, done, "were not pruned")
 
     def _each(
         self,
@@ -398,8 +426,8 @@ class CredStashStore(
         def one(name: str) -> SecretsError | None:
             try:
                 done(name, task(name))
-            except _OF_ONE_SECRET as exc:
-                if not exc.names:
+            except SecretsError as exc:
+                if not exc.names:  # it would be the same for the others
                     raise
                 return exc
             return None
@@ -472,15 +500,6 @@ def _checked_digest(digest: str) -> str:
             hint="leave it out for SHA256, which every reader of the format knows",
         )
     return digest
-
-
-_OF_ONE_SECRET = (
-    AccessDenied,
-    DecryptionError,
-    SecretIntegrityError,
-    SecretNotFound,
-    VersionConflict,
-)
 
 
 def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:

@@ -89,30 +89,37 @@ class Table:
                 names=[name],
             )
 
-    def put_all(self, items: Sequence[Item], instead_of: Sequence[Item] = ()) -> None:
+    def put_all(
+        self,
+        items: Sequence[Item],
+        instead_of: Sequence[Item] = (),
+        unchanged: Sequence[Item] = (),
+    ) -> None:
         """Write versions that do not exist yet, all or none; what one transaction takes.
 
         Args:
             items: what to write.
             instead_of: what they take the place of: deleted, or overwritten by the item of the same
                 version, in the same transaction.
+            unchanged: what else must still be as it was read.
 
         Raises:
-            VersionConflict: one exists, is being written, or what it takes the place of is not what
-                it was.
+            VersionConflict: one exists, is being written, or what it takes the place of or depends
+                on is not what it was.
         """
         old = {(item["name"], item["version"]): item for item in instead_of}
         puts = [
             {"Put": self._put_request(item, old.pop((item["name"], item["version"]), None))}
             for item in items
         ]
-        deletes = [{"Delete": self._delete_request(item)} for item in old.values()]
-        names = [item["name"] for item in (*items, *old.values())]
+        deletes = [{"Delete": self._conditional(item)} for item in old.values()]
+        checks = [{"ConditionCheck": self._conditional(item)} for item in unchanged]
+        names = [item["name"] for item in (*items, *old.values(), *unchanged)]
         # botocore adds a ClientRequestToken: repeated after a lost answer, it is no second write.
         self._call(
             "TransactWriteItems",
             {"TransactionCanceledException": lambda reply: self._cancelled(names, reply)},
-            TransactItems=[*puts, *deletes],
+            TransactItems=[*puts, *deletes, *checks],
         )
 
     def put_pending(self, item: Item) -> bool:
@@ -137,7 +144,7 @@ class Table:
             VersionConflict: it is another one.
         """
         try:
-            self._call("DeleteItem", self._if_not([item["name"]]), **self._delete_request(item))
+            self._call("DeleteItem", self._if_not([item["name"]]), **self._conditional(item))
         except VersionConflict as exc:
             conflict = exc
         else:
@@ -260,7 +267,7 @@ class Table:
             **unchanged,
         }
 
-    def _delete_request(self, item: Item) -> dict[str, Any]:
+    def _conditional(self, item: Item) -> dict[str, Any]:
         key = self._key(item["name"], item["version"])
         return {"TableName": self._table, "Key": key, **_unchanged(item)}
 

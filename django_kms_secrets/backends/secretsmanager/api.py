@@ -281,7 +281,8 @@ class Api:
             with an alias it is always done.
         """
         known = self.describe(secret_id).get("KmsKeyId", "")
-        if known.endswith(key_id) and "alias/" not in known:
+        # An ARN ends in the id.
+        if known.rpartition("/")[2] == key_id.rpartition("/")[2] and "alias/" not in known:
             return False
         self._call("UpdateSecret", secret_id, KmsKeyId=key_id)
         return True
@@ -333,9 +334,16 @@ class Api:
         return entry
 
     def _unlabel(self, secret_id: str, label: str, version: str) -> None:
-        self._call(
-            "UpdateSecretVersionStage", secret_id, VersionStage=label, RemoveFromVersionId=version
-        )
+        # Refused if the version does not have the label: when a removal whose answer was lost is
+        # repeated, or somebody else has removed it.
+        with contextlib.suppress(VersionConflict):
+            self._call(
+                "UpdateSecretVersionStage",
+                secret_id,
+                {"InvalidParameterException": lambda _: self.conflict([])},
+                VersionStage=label,
+                RemoveFromVersionId=version,
+            )
 
     def _call(
         self,

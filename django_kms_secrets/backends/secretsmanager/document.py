@@ -68,12 +68,14 @@ class Document:
         """
         states = in_stages(self._read)
         current = states[CURRENT].secret(name)
+        if current is None:
+            return {}
         found = {}
         for stage in STAGES:
             staged = states[CURRENT].staged_secret(name, stage)
             secret = staged or (states[stage].secret(name) if stage in states else None)
             # The document before may differ in other names only.
-            if secret and (stage != PREVIOUS or not current or secret.value != current.value):
+            if secret and (stage != PREVIOUS or secret.value != current.value):
                 found[stage] = secret
         return found
 
@@ -122,6 +124,8 @@ class Document:
             _refuse_reserved(name)
             known = tree.reach(state.values, name) is not tree.MISSING
             self._expect(expected, state.version if known else ABSENT, name)
+            if name in state.staged[PREVIOUS]:
+                state.staged[PREVIOUS][name] = self._current(state, name).value
             tree.place(state.values, name, value)
         version = self._swap(state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
@@ -138,7 +142,12 @@ class Document:
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Read, write the value beside the current one, swap."""
-        state = self._read()
+        # After the swap the service's previous document has the current value, so a previous one
+        # that is still in use goes into the document as well.
+        known = self.get_stages(name)
+        state = self._unchanged(known, name)
+        if PREVIOUS in known:
+            state.staged[PREVIOUS][name] = known[PREVIOUS].value
         self._current(state, name)
         if name in state.staged[PENDING]:
             raise already_pending(name, self._api.place)
@@ -164,9 +173,10 @@ class Document:
 
         After that the document before, which is the service's previous one, has the same value.
         """
-        if PREVIOUS not in self.get_stages(name):
-            raise SecretNotFound(f"{name} has no version before", names=[name])
-        state = self._read()
+        known = self.get_stages(name)
+        if PREVIOUS not in known:
+            raise SecretNotFound(f"{name} has no version {PREVIOUS}", names=[name])
+        state = self._unchanged(known, name)
         state.staged[PREVIOUS].pop(name, None)
         self._swap(state, [name])
 
@@ -198,6 +208,13 @@ class Document:
     def _swap(self, state: _State, names: list[str]) -> str:
         text = SecretStr(tree.text_of(state.document()))
         return self._api.swap(self._secret_id, text, state.version, names)
+
+    def _unchanged(self, known: Mapping[str, Secret], name: str) -> _State:
+        """The document that the stages were read from."""
+        state = self._read()
+        if known and known[CURRENT].version != state.version:
+            raise self._api.conflict([name])
+        return state
 
     def _current(self, state: _State, name: str) -> Secret:
         found = state.secret(name)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...aws import POOL_SIZE, Deadline, Service, Timeouts, open_services, run_all
-from ...exceptions import SecretNotFound, SecretsError
+from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
@@ -195,18 +195,40 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
             return [self.secret_id]
         return sorted({entry.name for entry in self.list_secrets()})
 
+    def options_to_reencrypt(
+        self, *, key_id: str | None, context: Mapping[str, str] | None, bind_to_name: bool | None
+    ) -> dict[str, Any]:
+        """The KMS key; the encryption context is the service's own."""
+        if context is not None or bind_to_name is not None:
+            raise SecretsError(
+                "Secrets Manager has an encryption context of its own, which cannot be changed",
+                hint="only the KMS key can: --key-id",
+            )
+        return {"key_id": key_id} if key_id and key_id != self.key_id else {}
+
     def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
         """DescribeSecret and UpdateSecret for each; the service re-encrypts what has a stage."""
         key_id = self.key_id
         if not key_id:
             raise SecretsError("there is no KMS key to re-encrypt under", hint="give --key-id")
 
-        def one(api: Api, name: str) -> None:
-            done(name, api.reencrypt(self._id_of(name), key_id))
+        def one(api: Api, name: str) -> SecretsError | None:
+            try:
+                done(name, api.reencrypt(self._id_of(name), key_id))
+            except StoreUnavailable:
+                raise
+            except SecretsError as exc:
+                return exc
+            return None
 
         # Each has the time of one operation: in each thread they run one after another.
         rounds = math.ceil(len(names) / POOL_SIZE)
-        self._ask(lambda api: api.run([partial(one, api, name) for name in names]), rounds=rounds)
+        outcomes = self._ask(
+            lambda api: api.run([partial(one, api, name) for name in names]), rounds=rounds
+        )
+        failed = {name: exc for name, exc in zip(names, outcomes, strict=True) if exc}
+        if failed:
+            raise _not_reencrypted(failed, self.place)
 
     def setup(self) -> bool:
         """Create the document; a prefix needs nothing."""
@@ -255,6 +277,14 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
                 lambda expected, at, name: expect(expected, at, name, self),
             )
         return Names(api, self.prefix, self.key_id, self.recovery_days)
+
+
+def _not_reencrypted(failed: Mapping[str, SecretsError], place: str) -> SecretsError:
+    first = next(iter(failed.values()))
+    reasons = "\n".join(f"  {name}: {error.message}" for name, error in failed.items())
+    return type(first)(
+        f"not re-encrypted in {place}:\n{reasons}", hint=first.hint, names=list(failed)
+    )
 
 
 def _checked_days(days: int | str) -> int:
