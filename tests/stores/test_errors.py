@@ -706,7 +706,6 @@ def test_no_traceback_of_a_refused_dotenv_name_or_a_full_disk_shows_a_value(tmp_
 OPERATIONS = {
     "credstash": [
         "Query",
-        "GetItem",
         "Scan",
         "Decrypt",
         "GenerateDataKey",

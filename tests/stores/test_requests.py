@@ -80,7 +80,7 @@ def test_credstash_get_and_put_cost_two_and_four_requests(credstash, aws):
     assert requests == {"dynamodb.Query": 1, "trentservice.Decrypt": 1}
     with aws.counted() as requests:
         credstash.get("A", version=f"{1:019}")
-    assert requests == {"dynamodb.GetItem": 1, "trentservice.Decrypt": 1}
+    assert requests == {"dynamodb.Query": 1, "trentservice.Decrypt": 1}
 
 
 def test_credstash_loses_nothing_between_the_pages_of_a_scan(credstash, aws):

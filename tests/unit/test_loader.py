@@ -13,6 +13,7 @@ import pytest
 from django_kms_secrets import SecretNotFound, Secrets, SecretsError, SecretStr, load
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.config import read_config
+from django_kms_secrets.signals import secrets_changed
 
 MARKER = "hunter2-marker"
 TREE = '{"password": "hunter2-marker", "port": 5432, "deep": {"er": [1]}}'
@@ -282,6 +283,148 @@ def test_refresh_names_what_changed(fill):
     assert secrets.refresh() == {"A", "C", "D"}
     assert secrets["A"] == "2"
     assert secrets.refresh() == frozenset()
+
+
+def test_refresh_of_names_fetches_no_others(fill):
+    """A database whose password was rotated asks for its secret, and not for hundreds."""
+    store = fill(A="1", B="1", C="1")
+    secrets = load(config(store, "A", "B", "C", "D"))
+    assert secrets["A"] == "1"
+    fill(A="2", B="2", D="new")
+    assert secrets.refresh("A", "D") == {"A", "D"}
+    assert dict(secrets) == {"A": "2", "B": "1", "C": "1", "D": "new"}
+    with LocMemStore(name=store) as opened:
+        opened.delete("C")
+    assert secrets.refresh("C") == {"C"}
+    assert "C" not in secrets
+    assert secrets.refresh() == {"B"}
+
+
+def test_refresh_of_a_name_outside_of_names_asks_for_nothing(fill, counting):
+    secrets = load(config(fill(A="1", B="1"), "A", backend=counting))
+    assert secrets["A"] == "1"
+    assert secrets.refresh("B") == frozenset()
+    assert counting.fetches == 1
+
+
+def test_refresh_of_a_dotted_name_fetches_the_tree(fill):
+    secrets = load(config(fill(database='{"password": "one"}', A="1")))
+    assert secrets["database.password"] == "one"
+    assert secrets.fallbacks("database.password") == []
+    fill(database='{"password": "two"}')
+    assert secrets.refresh("database.password") == {"database"}
+    assert secrets["database.password"] == "two"
+    assert secrets.fallbacks("database.password") == ["one"]
+    assert sorted(secrets) == ["A", "database"]
+
+
+def test_refresh_of_names_before_the_first_fetch_fetches_all(fill):
+    secrets = load(config(fill(A="1", B="1")))
+    assert secrets.refresh("A") == {"A", "B"}
+    assert dict(secrets) == {"A": "1", "B": "1"}
+
+
+def test_refresh_of_names_keeps_the_order_of_layers(fill):
+    shared, app = fill("shared", A="shared", B="shared"), fill("app", A="app")
+    secrets = load(config(shared)) | load(config(app))
+    assert secrets["A"] == "app"
+    fill("shared", A="shared-2", B="shared-2")
+    assert secrets.refresh("A", "B") == {"B"}
+    assert secrets["A"] == "app"
+    with LocMemStore(name=app) as opened:
+        opened.delete("A")
+    assert secrets.refresh("A") == {"A"}
+    assert secrets["A"] == "shared-2"
+    assert secrets.fallbacks("A") == ["shared"]
+
+
+@pytest.fixture
+def heard():
+    """What the signal said."""
+    calls = []
+
+    def receiver(sender, secrets, names, **_):
+        calls.append((sender, secrets, names))
+
+    secrets_changed.connect(receiver)
+    yield calls
+    secrets_changed.disconnect(receiver)
+
+
+def test_refresh_sends_the_names_that_changed(fill, heard):
+    """Names and never values; once for a refresh; not for the first fetch."""
+    secrets = load(config(fill(A=MARKER, B="1")))
+    assert secrets["A"] == MARKER
+    assert heard == []
+    fill(A="hunter2-marker-2")
+    secrets.refresh()
+    assert heard == [(Secrets, secrets, frozenset({"A"}))]
+    assert MARKER not in repr(heard)
+    secrets.refresh()
+    assert len(heard) == 1, "nothing changed"
+
+
+def test_a_refresh_is_over_when_its_signal_is_sent(fill, heard):
+    """A receiver reads the new values, also from another thread."""
+    secrets = load(config(fill(A="1")))
+    assert secrets["A"] == "1"
+    seen = []
+
+    def read(**_):
+        thread = threading.Thread(target=lambda: seen.append(secrets["A"]))
+        thread.start()
+        thread.join(10)
+
+    secrets_changed.connect(read)
+    fill(A="2")
+    secrets.refresh()
+    secrets_changed.disconnect(read)
+    assert seen == ["2"]
+
+
+def test_a_receiver_that_fails_stops_neither_the_refresh_nor_the_others(fill, heard, caplog):
+    def broken(**_):
+        raise ValueError("broken receiver")
+
+    secrets_changed.connect(broken)
+    secrets = load(config(fill(A=MARKER)))
+    assert secrets["A"] == MARKER
+    fill(A="2")
+    assert secrets.refresh() == {"A"}
+    secrets_changed.disconnect(broken)
+    assert len(heard) == 1
+    assert "broken receiver" in caplog.text
+    assert MARKER not in caplog.text
+
+
+@pytest.mark.parametrize("moment", ["before", "PENDING", "CURRENT", "PREVIOUS", "never"])
+def test_fallbacks_know_the_new_key_whenever_it_is_promoted(fill, monkeypatch, moment):
+    """Between the fetch of the current key and each read of a stage: this host signs with the old
+    key, others sign with the new one from now on, and this host must accept it."""
+    store = fill(SECRET_KEY="old")
+    with LocMemStore(name=store) as opened:
+        opened.stage("SECRET_KEY", "new")
+    secrets = load(config(store))
+    assert secrets["SECRET_KEY"] == "old"
+
+    def promote():
+        with LocMemStore(name=store) as opened:
+            opened.promote("SECRET_KEY")
+
+    get = LocMemStore.get
+
+    def get_and_promote(self, name, *, version="CURRENT"):
+        found = get(self, name, version=version)
+        if version == moment:
+            monkeypatch.setattr(LocMemStore, "get", get)
+            promote()
+        return found
+
+    if moment == "before":
+        promote()
+    elif moment != "never":
+        monkeypatch.setattr(LocMemStore, "get", get_and_promote)
+    assert "new" in secrets.fallbacks("SECRET_KEY")
 
 
 def test_a_failed_refresh_keeps_the_old_values(fill, counting):

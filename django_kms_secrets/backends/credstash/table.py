@@ -53,9 +53,22 @@ class Table:
         return [item for item in found if item["version"] != PENDING_VERSION]
 
     def version(self, name: str, version: str) -> Item | None:
-        """One version of one name, under exactly this spelling."""
-        reply = self._call("GetItem", Key=self._key(name, version), ConsistentRead=True)
-        return self._item(reply["Item"]) if "Item" in reply else None
+        """One version of one name, under exactly this spelling.
+
+        By a Query, as everything else is read: GetItem would be one more permission.
+        """
+        found = list(
+            self._query(
+                name,
+                (*RECORD, "comment"),
+                KeyConditionExpression="#name = :name AND #version = :version",
+                ExpressionAttributeValues={
+                    ":name": {"S": self._prefix + name},
+                    ":version": {"S": version},
+                },
+            )
+        )
+        return found[0] if found else None
 
     def scan(self, attributes: Sequence[str]) -> Iterator[Item]:
         """Every version of every name."""
