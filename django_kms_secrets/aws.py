@@ -162,7 +162,7 @@ class Service:
         """Send one request.
 
         Args:
-            operation: AWS's name of it, such as ``GetItem``.
+            operation: AWS's name of it, such as ``PutItem``.
             refusals: for an error code of this operation, what makes our error of AWS's reply.
             parameters: the request.
 
@@ -398,18 +398,19 @@ def run_all(
         thread.start()
     results: dict[int, T] = {}
     late = False
-    while len(results) < len(tasks) and not late:
-        try:
-            index, result, error = finished.get(timeout=deadline.remaining())
-        except queue.Empty:
-            late = True
-        else:
-            if error is not None:
-                todo.clear()
-                raise error
-            results[index] = result
+    try:
+        while len(results) < len(tasks) and not late:
+            try:
+                index, result, error = finished.get(timeout=deadline.remaining())
+            except queue.Empty:
+                late = True
+            else:
+                if error is not None:
+                    raise error
+                results[index] = result
+    finally:
+        todo.clear()  # whatever ended it, Ctrl-C too: what has not begun does not begin
     if late:
-        todo.clear()
         raise _deadline_passed(deadline, services)
     for thread in threads:
         thread.join()

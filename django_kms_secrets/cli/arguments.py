@@ -96,11 +96,18 @@ def overrides_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return {option: value for option, value in given.items() if value}
 
 
-def read_value(argument: str, console: Console) -> str:
+def read_value(
+    argument: str, console: Console, *, instead: str = "leave it out to be asked, or use - or @FILE"
+) -> str:
     """Read a value as credstash does: ``-`` is stdin, ``@FILE`` a file, all else the value.
 
     Nothing is stripped. A value on the command line, and one that ends in a line break, are
     warned about.
+
+    Args:
+        argument: as typed.
+        console: where to warn.
+        instead: what to type in the place of a value.
 
     Raises:
         SecretsError: it cannot be read, or is not UTF-8.
@@ -112,7 +119,7 @@ def read_value(argument: str, console: Console) -> str:
     else:
         console.say(
             "warning: the value was on the command line, where `ps` and the shell's history show "
-            "it; leave it out to be asked, or use - or @FILE"
+            f"it; {instead}"
         )
         return argument
     if value.endswith("\n"):

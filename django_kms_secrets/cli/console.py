@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..exceptions import SecretsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 class Stream(Protocol):
@@ -59,6 +59,39 @@ class Console:
         self.say(f"error: {error.message}")
         if error.hint:
             self.say(f"hint: {error.hint}")
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Say what is waited for: with a spinner on a terminal, as a line elsewhere."""
+        if not self._err.isatty():
+            self.say(text)
+            yield
+            return
+        # rich is imported here, so that only a terminal pays for it.
+        from rich.console import Console as RichConsole
+        from rich.text import Text
+
+        with RichConsole(file=self._err).status(Text(text)):  # type: ignore[arg-type]
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, text: str, total: int) -> Iterator[Callable[[], object]]:
+        """Show how far something is: a bar on a terminal, nothing elsewhere.
+
+        Gives what is called for each that is done, from any thread.
+        """
+        if not self._err.isatty():
+            yield lambda: None
+            return
+        # rich is imported here, so that only a terminal pays for it.
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        console = RichConsole(file=self._err)  # type: ignore[arg-type]
+        columns = (TextColumn(text, markup=False), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(text, total=total)
+            yield lambda: progress.advance(task)
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something that cannot be taken back.

@@ -11,17 +11,31 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from ..config import URL_VARIABLE, read_config
 from ..exceptions import SecretsError
 from .arguments import overrides_of
-from .verbs import delete, get, getall, history, keys, list_, put, putall, setup
+from .verbs import (
+    delete,
+    get,
+    getall,
+    history,
+    keys,
+    list_,
+    put,
+    putall,
+    reencrypt,
+    rollback,
+    rotate,
+    setup,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..backends.base import BaseStore
+    from ..config import Config
     from .console import Console
 
 
 class Verb(Protocol):
-    """What a module of ``verbs`` has; ``ALIASES`` and ``prepare`` may be added."""
+    """What a module of ``verbs`` has; ``ALIASES``, ``prepare`` and ``configure`` may be added."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, store: BaseStore, options: Mapping[str, Any], console: Console) -> int: ...
@@ -37,6 +51,9 @@ VERBS: dict[str, Verb] = {
     "list": list_,
     "keys": keys,
     "history": history,
+    "rotate": rotate,
+    "rollback": rollback,
+    "reencrypt": reencrypt,
     "delete": delete,
 }
 
@@ -172,9 +189,13 @@ def run(
             "there is no store to work on",
             hint=f"give --url URL, or set KMS_SECRETS in the settings, or {URL_VARIABLE}",
         )
-    config = read_config(source).with_options(**overrides_of(options))
+    config, options = getattr(verb, "configure", _configure)(read_config(source), options)
     with config.make_store() as store:
         return verb.run(store, options, console)
+
+
+def _configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, Mapping[str, Any]]:
+    return config.with_options(**overrides_of(options)), options
 
 
 def run_as_program(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest import mock
 
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from django_kms_secrets.__main__ import main
@@ -93,7 +94,18 @@ def _manage(url: str, args: Sequence[str]) -> int:
     return 0
 
 
-_DOORS = {"module": _module, "manage": _manage}
+def _call(url: str, args: Sequence[str]) -> int:
+    with override_settings(KMS_SECRETS=url):
+        try:
+            call_command("secrets", *args, stdout=sys.stdout, stderr=sys.stderr)
+        except CommandError as exc:
+            print(f"error: {exc}", file=sys.stderr)
+            return exc.returncode
+    return 0
+
+
+#: ``call`` is `call_command`, from other Python code; its exception is written as an error is.
+_DOORS = {"module": _module, "manage": _manage, "call": _call}
 
 MODULE = [sys.executable, "-m", "django_kms_secrets"]
 

@@ -244,7 +244,7 @@ def test_commands_parse(arguments: str) -> None:
 def test_a_wrong_command_is_found() -> None:
     """A verb that does not exist is refused."""
     with pytest.raises(AssertionError, match="invalid choice"):
-        test_commands_parse("rotate SECRET_KEY")
+        test_commands_parse("spin SECRET_KEY")
 
 
 # Record format

@@ -152,7 +152,7 @@ class CredStashStore(
     # Reading
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
-        """Query and Decrypt; GetItem and Decrypt for a version id."""
+        """One Query and one Decrypt."""
         return self._run([partial(self._read, name, version)])[0]
 
     def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
@@ -186,7 +186,7 @@ class CredStashStore(
         return entries(items)
 
     def get_stages(self, name: str) -> dict[str, Secret]:
-        """GetItem for the pending version, a Query for the others, and their Decrypts.
+        """A Query for the pending version, one for the others, and their Decrypts.
 
         A previous version that does not open is left out with a warning: nobody can honour it, and
         the current one decides whether a site starts.
@@ -317,14 +317,14 @@ class CredStashStore(
         return self._run([partial(self._stage, name, value)])[0]
 
     def promote(self, name: str) -> SecretVersion:
-        """GetItem, Decrypt, Query, GenerateDataKey, and one transaction that moves the value.
+        """Query, Decrypt, Query, GenerateDataKey, and one transaction that moves the value.
 
         The value is sealed anew, as the next version of its name.
         """
         return self._run([partial(self._promote, name)])[0]
 
     def unstage(self, name: str) -> None:
-        """GetItem, and a conditional DeleteItem."""
+        """Query, and a conditional DeleteItem."""
         self._run([partial(self._unstage, name)])
 
     def retire(self, name: str) -> None:
@@ -394,9 +394,9 @@ class CredStashStore(
         return sorted({entry.name for entry in self.list_secrets()})
 
     def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
-        """A GenerateDataKey, and for each secret Query, GetItem, and a Decrypt for each version.
+        """A GenerateDataKey, and for each secret two Queries, and a Decrypt for each version.
 
-        To write: a GenerateDataKey, a Decrypt and a GetItem for each version, and one transaction.
+        To write: a GenerateDataKey, a Decrypt and a Query for each version, and one transaction.
         """
         if not names:
             return

@@ -1,0 +1,1 @@
+"""Database engines that read the password anew when it was rotated."""

@@ -1,0 +1,1 @@
+"""The engine ``django_kms_secrets.db.mysql``, for MySQL and MariaDB."""

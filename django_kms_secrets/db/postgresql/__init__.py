@@ -1,0 +1,1 @@
+"""The engine ``django_kms_secrets.db.postgresql``."""

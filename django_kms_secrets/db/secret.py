@@ -1,0 +1,223 @@
+"""The way from a database connection back to its secret."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..exceptions import SecretsError
+from .entry import ROTATED, Credentials, credentials_of, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..loader import Secrets
+
+T = TypeVar("T")
+
+logger = logging.getLogger("django_kms_secrets")
+
+#: The key of an entry of DATABASES under which the engine finds its `DatabaseSecret`.
+KEY = "SECRET"
+
+#: Seconds. Where no version of a secret works, connections fail as often as requests come, and each
+#: would be some four requests to AWS. Two seconds is soon enough to notice that it was mended.
+REFRESH_INTERVAL = 2.0
+
+# A connection is opened anew this often at most: enough for several rotations that overtake it.
+_ATTEMPTS = 12
+
+
+class DatabaseSecret:
+    """A secret with the credentials of a database.
+
+    What it knows, which credentials work, is shared by all objects of the same secret in a process.
+    It is copied as itself, and pickled as its name only: another process finds its own, which its
+    settings have made.
+
+    Args:
+        secrets: where the secret is.
+        name: its name; "" where all of the store is the tree.
+        user: the user, where the settings say another one than the secret.
+    """
+
+    def __init__(self, secrets: Secrets, name: str, user: str = "") -> None:
+        self._key = (secrets.place, name, user)
+        rotation = _ROTATIONS.get(self._key)
+        if rotation is None or rotation.secrets is not secrets:
+            rotation = _ROTATIONS[self._key] = _Rotation(secrets, name, user)
+        self._found: _Rotation | None = rotation
+
+    def entry(self, **entry: Any) -> dict[str, Any]:
+        """Make the entry of DATABASES; see `Secrets.database`."""
+        secrets, name = self._rotation.secrets, self._rotation.name
+        made = entry_of(secrets, name)
+        if "OPTIONS" in made and "OPTIONS" in entry:
+            # Replaced as a whole, ?sslmode=require of a URL would be gone without a word.
+            entry["OPTIONS"] = {**made["OPTIONS"], **entry["OPTIONS"]}
+        made.update(entry)
+        self._check(made)
+        if "PASSWORD" not in entry:
+            made[KEY] = DatabaseSecret(secrets, name, str(entry.get("USER", "")))
+        return made
+
+    @property
+    def working(self) -> Credentials | None:
+        """What the database took in the place of what the entry says; None if it never had to."""
+        return self._rotation.working
+
+    def connect(
+        self,
+        open_with: Callable[[Credentials], T],
+        first: Credentials,
+        is_refusal: Callable[[Exception], bool],
+    ) -> T:
+        """Open a connection; if the credentials are refused, with others of the secret.
+
+        Args:
+            open_with: opens it, with these credentials.
+            first: what to try first.
+            is_refusal: whether an error says that the credentials are refused.
+
+        Raises:
+            Exception: what `open_with` raised: for the first credentials, where all are refused.
+        """
+        try:
+            return open_with(first)
+        except Exception as exc:
+            if not is_refusal(exc):
+                raise
+            refusal = exc
+        tried = [first]
+        for _ in range(_ATTEMPTS):
+            other = self._rotation.after(tried)
+            if other is None:
+                break
+            try:
+                connection = open_with(other)
+            except Exception as exc:
+                if not is_refusal(exc):
+                    raise
+            else:
+                self._rotation.adopt(other)
+                return connection
+            tried.append(other)
+        # Here, and not in the first `except`, so that nothing of ours is in its context.
+        try:
+            raise refusal
+        finally:
+            del refusal  # it has a traceback, which has this frame
+
+    def __repr__(self) -> str:
+        place, name, _ = self._key
+        return f"<DatabaseSecret {name} in {place}>" if name else f"<DatabaseSecret {place}>"
+
+    def __copy__(self) -> DatabaseSecret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DatabaseSecret:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Django's parallel tests unpickle this in a new process before that has its settings
+        # (django/test/runner.py, _init_worker), so it is looked for when it is used.
+        return {"_key": self._key, "_found": None}
+
+    @property
+    def _rotation(self) -> _Rotation:
+        if self._found is None:
+            self._found = _ROTATIONS.get(self._key)
+        if self._found is None:
+            raise SecretsError(
+                f"{self!r} was made in another process, and the settings of this one have none",
+                hint="import the settings before connecting",
+            )
+        return self._found
+
+    def _check(self, entry: dict[str, Any]) -> None:
+        place, name, _ = self._key
+        where = f"{name} in {place}" if name else place
+        lacks = [key for key in ("USER", "PASSWORD", "ENGINE") if not entry.get(key)]
+        if not lacks:
+            return
+        if lacks == ["ENGINE"]:
+            hint = 'pass database(…, ENGINE="django_kms_secrets.db.postgresql") or …mysql'
+        else:
+            hint = 'the secret is a URL with both, or {"username": …, "password": …}'
+        words = {"USER": "a username", "PASSWORD": "a password", "ENGINE": "an engine"}
+        raise SecretsError(
+            f"{where} lacks {' and '.join(words[key] for key in lacks)}",
+            hint=hint,
+            names=[name] if name else (),
+        )
+
+
+class _Rotation:
+    """What a process knows of a secret, shared by its threads."""
+
+    def __init__(self, secrets: Secrets, name: str, user: str) -> None:
+        self.secrets = secrets
+        self.name = name
+        self.working: Credentials | None = None
+        self._user = user
+        # Reentrant: who receives secrets_changed may use the database.
+        self._lock = threading.RLock()
+        self._known: list[Credentials] = []
+        self._read_at = float("-inf")
+        self._proved = False
+
+    def after(self, tried: Sequence[Credentials]) -> Credentials | None:
+        """What to try after these were refused, or None; reads the secret if need be.
+
+        One thread reads, and the others wait for it. It is not read again within
+        `REFRESH_INTERVAL`, unless what was read has worked since: then it was rotated once more.
+        """
+        with self._lock:
+            if self.working is not None and self.working not in tried:
+                return self.working  # another thread was first
+            recent = time.monotonic() - self._read_at < REFRESH_INTERVAL
+            other = self._untried(tried) if recent else None
+            if other is None and (self._proved or not recent):
+                self._read()
+                other = self._untried(tried)
+            return other
+
+    def adopt(self, credentials: Credentials) -> None:
+        """These worked where others were refused: all threads begin with them from now on."""
+        with self._lock:
+            self.working = credentials
+            self._proved = True
+        logger.info("the database refused credentials of %s and took others of it", self._label)
+
+    def _untried(self, tried: Sequence[Credentials]) -> Credentials | None:
+        return next((found for found in self._known if found not in tried), None)
+
+    def _read(self) -> None:
+        # The time of the beginning is for a receiver of secrets_changed that comes back here, that
+        # of the end for the threads that wait.
+        self._read_at = time.monotonic()
+        self._proved = False
+        known: list[Credentials] = []
+        try:
+            self.secrets.refresh(*([self.name] if self.name else ROTATED))
+            for found in credentials_of(self.secrets, self.name):
+                known.append(found._replace(user=self._user) if self._user else found)
+        except Exception as exc:
+            # The database's own error says what the caller has to know.
+            reason = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
+            logger.warning(
+                "the database refused credentials of %s, and reading it anew failed: %s",
+                self._label,
+                reason,
+            )
+        self._known = known
+        self._read_at = time.monotonic()
+
+    @property
+    def _label(self) -> str:
+        return f"{self.name} in {self.secrets.place}" if self.name else self.secrets.place
+
+
+_ROTATIONS: dict[tuple[str, str, str], _Rotation] = {}
