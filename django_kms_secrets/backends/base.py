@@ -149,6 +149,21 @@ class BaseStore(abc.ABC):
             checked(name, value)
         return put_runs(values.items(), lambda pair: [self.put(*pair)])
 
+    def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
+        """Write a new value and make it current, and the value before it the previous one.
+
+        A put does that as well, where versions belong to names.
+
+        Args:
+            name: the name, without the store's prefix.
+            value: the new value.
+            expected: the version id that must still be current.
+
+        Raises:
+            VersionConflict: somebody else wrote first.
+        """
+        return self.put(name, value, expected=expected)
+
     def rollback(self, name: str, version: str) -> SecretVersion:
         """Make the value of an old version the current one again.
 

@@ -53,7 +53,7 @@ def until_won(write: Callable[[], Any], pause: float = 0.1) -> int:
         pause: before each attempt, up to so long (seconds).
     """
     for attempt in range(ATTEMPTS):
-        time.sleep(random.uniform(0, pause))  # noqa: S311
+        time.sleep(random.uniform(0, pause))
         try:
             write()
         except VersionConflict:

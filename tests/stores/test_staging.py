@@ -198,6 +198,30 @@ def test_a_deleted_name_has_no_stages_when_it_comes_back(store: Any) -> None:
     assert values(store)[CURRENT] == "four"
 
 
+@staged
+def test_a_rotation_at_once_keeps_the_value_before_until_it_is_retired(store: Any) -> None:
+    """Whatever else is written: sessions of the old key are honoured."""
+    store.put("OTHER", "x")
+    version = store.put("KEY", "one").version
+    store.rotate("KEY", "two", expected=store.get("KEY").version)
+    store.put("OTHER", "y")
+    store.put("MORE", "z")
+    assert values(store) == {CURRENT: "two", PREVIOUS: "one"}
+    with pytest.raises(VersionConflict):
+        store.rotate("KEY", "three", expected=version)
+    store.retire("KEY")
+    assert values(store) == {CURRENT: "two"}
+
+
+@staged
+def test_what_was_rolled_back_from_is_honoured_whatever_else_is_written(store: Any) -> None:
+    store.put("KEY", "one")
+    store.put("KEY", "two")
+    store.rollback("KEY", PREVIOUS)
+    store.put("OTHER", "x")
+    assert values(store) == {CURRENT: "one", PREVIOUS: "two"}
+
+
 # Out of order
 
 

@@ -17,7 +17,7 @@ from ..base import ABSENT, already_current, already_pending, in_stages
 from .api import stages, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from .api import Api
@@ -113,19 +113,27 @@ class Document:
 
     def put(self, name: str, value: str, expected: str | None) -> SecretVersion:
         """Read, change, swap."""
-        return self.put_many({name: value}, expected)[0]
+        return self._put({name: value}, expected)[0]
 
-    def put_many(
-        self, values: Mapping[str, str], expected: str | None = None
-    ) -> list[SecretVersion]:
+    def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
         """Read, change, swap; all values in one write."""
+        return self._put(values)
+
+    def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
+        """Read, change, keep the value before it, swap."""
+        return self._put({name: value}, expected, keep={name})[0]
+
+    def _put(
+        self, values: Mapping[str, str], expected: str | None = None, keep: Collection[str] = ()
+    ) -> list[SecretVersion]:
+        """Write values; what is kept before as the previous one already, or is to be, is kept."""
         state = self._read()
         for name, value in values.items():
             _refuse_reserved(name)
-            known = tree.reach(state.values, name) is not tree.MISSING
-            self._expect(expected, state.version if known else ABSENT, name)
-            if name in state.staged[PREVIOUS]:
-                state.staged[PREVIOUS][name] = self._current(state, name).value
+            old = state.secret(name)
+            self._expect(expected, state.version if old else ABSENT, name)
+            if old and (name in keep or name in state.staged[PREVIOUS]):
+                state.staged[PREVIOUS][name] = old.value
             tree.place(state.values, name, value)
         version = self._swap(state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
@@ -186,7 +194,7 @@ class Document:
         state = self._read()
         if version == state.version:
             raise already_current(name, version, self._api.place)
-        return self.put(name, old.value, state.version)
+        return self.rotate(name, old.value, state.version)
 
     def setup(self) -> bool:
         """Create the document, empty; restore it if it was deleted, fill it if it has no value."""

@@ -91,6 +91,10 @@ class Names:
             expected = (version_of(known) or None) if there else ABSENT
         return SecretVersion(name, self._put(name, value, expected), (CURRENT,))
 
+    def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
+        """A swap."""
+        return self.put(name, value, expected)
+
     def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
         """PutSecretValue or CreateSecret for each, one after another."""
         return [

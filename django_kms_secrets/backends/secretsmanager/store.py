@@ -155,6 +155,11 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
 
     # Rotating
 
+    def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
+        """As `put`; a document keeps the value before it in itself."""
+        checked(name, value)
+        return self._do(lambda names: names.rotate(name, value, expected), name)
+
     def stage(self, name: str, value: str) -> SecretVersion:
         """A document: GetSecretValue and a swap. A name: DescribeSecret and a swap."""
         checked(name, value)

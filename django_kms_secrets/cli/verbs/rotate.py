@@ -163,7 +163,7 @@ class _Rotation:
         if not kept:
             question = f"replace {self.name} in {self.store.place}? Its old value is gone then"
             self.console.confirm(question, yes=self.options["yes"])
-        entry = self.store.put(self.name, self._new_value(source), expected=current)
+        entry = self.store.rotate(self.name, self._new_value(source), expected=current)
         self._say(f"{self.name} version {entry.version} stored in {self.store.place}")
         if kept:
             # By its id: another write to a document of Secrets Manager makes another one previous.
