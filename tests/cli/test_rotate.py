@@ -138,15 +138,14 @@ class TestAtOnce:
     def test_loser_of_a_race_stores_nothing(self, rotate, staged, monkeypatch):
         """Of two operators at once one wins; the other is told, and nothing is overwritten."""
         store_class = type(memory(staged))
-        put = store_class.put
+        write = store_class.rotate
 
-        def second(self, name, value, **options):
-            monkeypatch.setattr(store_class, "put", put)
+        def second(self, name, value, *, expected):
             with memory(staged) as other:
                 other.put(name, "of the other operator")
-            return put(self, name, value, **options)
+            return write(self, name, value, expected=expected)
 
-        monkeypatch.setattr(store_class, "put", second)
+        monkeypatch.setattr(store_class, "rotate", second)
         error = rotate(url=staged).failed()
         assert "SECRET_KEY" in error
         assert "somebody else wrote" in error

@@ -15,7 +15,7 @@ import pytest
 
 import django_kms_secrets
 from django_kms_secrets import aws, checks, config, envelope, exceptions
-from django_kms_secrets.backends.credstash import store, table
+from django_kms_secrets.backends.credstash import table, versions
 from django_kms_secrets.backends.secretsmanager import api
 from django_kms_secrets.cli.main import VERBS, add_verbs
 from django_kms_secrets.formats import dotenv
@@ -121,7 +121,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"{aws.POOL_SIZE} at a time" in page("docs/explanation/fetch.md").text
     assert f"takes {api.BATCH_IDS} names" in page("docs/explanation/fetch.md").text
     assert f"{api.VALUE_BYTES:,} bytes" in page("docs/howto/secrets-manager.md").text
-    assert f"{store.VERSION_WIDTH} digits" in page("docs/explanation/versions.md").text
+    assert f"{versions.WIDTH} digits" in page("docs/explanation/versions.md").text
     assert f"up to {table.TRANSACTION_ITEMS} records" in page("docs/howto/credstash.md").text
 
 
