@@ -221,6 +221,11 @@ class Secrets(Mapping[str, SecretStr]):
         Returns:
             The names whose value changed, appeared or went.
         """
+        changed = self._fetch_anew(*names)
+        self._announce(changed)
+        return changed
+
+    def _fetch_anew(self, *names: str) -> frozenset[str]:
         if self.offline:
             return frozenset()
         with self._lock:
@@ -231,14 +236,13 @@ class Secrets(Mapping[str, SecretStr]):
                 self._values, self._origin = self._fetch()
                 self._stages = {}
             new = self._values
-        changed = frozenset(
-            name for name in old.keys() | new.keys() if old.get(name) != new.get(name)
-        )
+        return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+    def _announce(self, changed: frozenset[str]) -> None:
         if changed:
             from .signals import secrets_changed
 
             secrets_changed.send_robust(sender=type(self), secrets=self, names=changed)
-        return changed
 
     @property
     def place(self) -> str:
@@ -294,11 +298,19 @@ class Secrets(Mapping[str, SecretStr]):
         """The values of a name that are in use, by stage."""
         with self._lock:
             if name not in self._stages:
-                root = next((root for root in _roots(name) if root in self._origin), "")
+                root = self._root_of(name)
                 values = self._origin[root].stages(root) if root else {}
                 reached = {stage: _reach(root, value, name) for stage, value in values.items()}
                 self._stages[name] = {stage: value for stage, value in reached.items() if value}
             return self._stages[name]
+
+    def _root_of(self, name: str) -> str:
+        """The fetched name that a name is, or reaches into; "" if there is none."""
+        fetched = self._fetched()
+        for root in _roots(name):
+            if root in fetched and tree.reach({root: fetched[root]}, name) is not tree.MISSING:
+                return root
+        return ""
 
     def _is_fetched(self, name: str) -> bool:
         """Whether the stores were asked for this name, or for the tree it reaches into."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import abc
+import logging
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from ..exceptions import SecretNotFound, SecretsError, VersionConflict
-from ..types import CURRENT, PENDING, STAGES, SecretStr
+from ..exceptions import (
+    DecryptionError,
+    SecretIntegrityError,
+    SecretNotFound,
+    SecretsError,
+    VersionConflict,
+)
+from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
     from ..types import Secret, SecretVersion
 
 T = TypeVar("T")
+
+logger = logging.getLogger("django_kms_secrets")
 
 #: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
 ABSENT = ""
@@ -460,6 +469,10 @@ def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretN
 def in_stages(read: Callable[[str], T]) -> dict[str, T]:
     """What there is at each stage, read in the order in which a value goes through them.
 
+    A previous version that does not open is left out with a warning: nobody can honour it, and the
+    current one decides whether a site starts. A permission that is missing is an error: others may
+    have it.
+
     Args:
         read: reads one stage, or raises SecretNotFound.
     """
@@ -469,6 +482,10 @@ def in_stages(read: Callable[[str], T]) -> dict[str, T]:
             found[stage] = read(stage)
         except SecretNotFound:
             continue
+        except (DecryptionError, SecretIntegrityError) as exc:
+            if stage != PREVIOUS:
+                raise
+            logger.warning("the previous version does not count: %s", exc.message)
     return found
 
 

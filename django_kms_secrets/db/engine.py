@@ -26,9 +26,11 @@ class RotatingWrapper(_Base):
 
     @property
     def secret(self) -> DatabaseSecret | None:
-        """The secret; None where the entry was written by hand."""
+        """The secret; None where the entry, or the user or password in it, was written by hand."""
         found = self.settings_dict.get(KEY)
-        return found if isinstance(found, DatabaseSecret) else None
+        if isinstance(found, DatabaseSecret) and found.gave(self.settings_dict):
+            return found
+        return None
 
     def get_connection_params(self) -> dict[str, Any]:
         """The driver's arguments, with the credentials that work."""

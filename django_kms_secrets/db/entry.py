@@ -7,8 +7,9 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_jso
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..exceptions import SecretsError
 from ..formats import tree
@@ -36,6 +37,9 @@ _ENGINES = {
     "aurora": MYSQL,
     "aurora-mysql": MYSQL,
 }
+
+# Not more than that: what comes before a :// in text that is no URL may be a password.
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 
 # RDS writes more (dbInstanceIdentifier, masterarn); nothing else is for DATABASES.
 _KEYS = {
@@ -116,15 +120,16 @@ def _credentials(entry: Mapping[str, Any]) -> Credentials:
 
 
 def _of_text(text: SecretStr, label: _Label) -> dict[str, Any]:
-    values = tree.parse_object(text)
+    values = masked(tree.parse_object(text))
     if values is not None:
         return _of_tree(values, label)
-    if "://" not in text:
+    scheme = _SCHEME.match(text)
+    if not scheme:
         raise label.error(
             "is neither a database URL nor a JSON tree",
             'write postgres://user:password@host:port/name, or {"username": …, "password": …}',
         )
-    engine = _engine(text.partition("://")[0], label)
+    engine = _engine(scheme[1], label)
     entry = _of_url(text, engine)
     if entry is None:
         raise label.error(
@@ -146,6 +151,8 @@ def _of_url(text: SecretStr, engine: str) -> dict[str, Any] | None:
     except Exception:  # its own errors would repeat the value
         return None
     entry = {key: value for key, value in found.items() if value not in ("", None)}
+    if "HOST" in entry:
+        entry["HOST"] = unquote(entry["HOST"])  # %2Frun%2Fpostgresql, a directory with a socket
     for key in ("PASSWORD", "OPTIONS"):
         if key in entry:
             entry[key] = masked(entry[key])

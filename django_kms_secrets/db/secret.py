@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,7 @@ from ..exceptions import SecretsError
 from .entry import ROTATED, Credentials, credentials_of, entry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..loader import Secrets
 
@@ -25,6 +26,10 @@ KEY = "SECRET"
 #: Seconds. Where no version of a secret works, connections fail as often as requests come, and each
 #: would be some four requests to AWS. Two seconds is soon enough to notice that it was mended.
 REFRESH_INTERVAL = 2.0
+
+# After a read that failed, the next one is not before this many times the seconds that it took. All
+# threads that connect wait for a read: with an AWS that is silent, that would be most of the time.
+_PAUSE = 3
 
 # A connection is opened anew this often at most: enough for several rotations that overtake it.
 _ATTEMPTS = 12
@@ -60,13 +65,21 @@ class DatabaseSecret:
         made.update(entry)
         self._check(made)
         if "PASSWORD" not in entry:
-            made[KEY] = DatabaseSecret(secrets, name, str(entry.get("USER", "")))
+            secret = made[KEY] = DatabaseSecret(secrets, name, str(entry.get("USER", "")))
+            secret._rotation.give(Credentials(made["USER"], made["PASSWORD"]))
         return made
 
     @property
     def working(self) -> Credentials | None:
         """What the database took in the place of what the entry says; None if it never had to."""
         return self._rotation.working
+
+    def gave(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the user and the password of an entry are this secret's.
+
+        In a copy of the entry, ``{**DATABASES["default"], "USER": …}``, they may be others.
+        """
+        return self._rotation.gave(entry.get("USER"), entry.get("PASSWORD"))
 
     def connect(
         self,
@@ -162,11 +175,24 @@ class _Rotation:
         self.name = name
         self.working: Credentials | None = None
         self._user = user
-        # Reentrant: who receives secrets_changed may use the database.
+        # Reentrant: a store logs, and a handler of logs may use the database.
         self._lock = threading.RLock()
         self._known: list[Credentials] = []
         self._read_at = float("-inf")
+        self._pause = 0.0
         self._proved = False
+        # Not as pairs: threads share the entry, and its two keys are set one after the other.
+        self._users: set[str] = set()
+        self._passwords: set[str] = set()
+
+    def give(self, credentials: Credentials) -> None:
+        """These are the secret's: an entry may have them."""
+        self._users.add(credentials.user)
+        self._passwords.add(credentials.password)
+
+    def gave(self, user: object, password: object) -> bool:
+        """Whether both were given."""
+        return user in self._users and password in self._passwords
 
     def after(self, tried: Sequence[Credentials]) -> Credentials | None:
         """What to try after these were refused, or None; reads the secret if need be.
@@ -174,19 +200,32 @@ class _Rotation:
         One thread reads, and the others wait for it. It is not read again within
         `REFRESH_INTERVAL`, unless what was read has worked since: then it was rotated once more.
         """
+        changed: frozenset[str] = frozenset()
+        problem = ""
         with self._lock:
             if self.working is not None and self.working not in tried:
                 return self.working  # another thread was first
-            recent = time.monotonic() - self._read_at < REFRESH_INTERVAL
+            recent = time.monotonic() - self._read_at < max(REFRESH_INTERVAL, self._pause)
             other = self._untried(tried) if recent else None
             if other is None and (self._proved or not recent):
-                self._read()
+                changed, problem = self._read()
                 other = self._untried(tried)
-            return other
+        # Without the lock: receivers, and handlers of logs, have locks of their own, and another
+        # thread that has one of those may be waiting for this one.
+        if problem:
+            # The database's own error says what the caller has to know.
+            logger.warning(
+                "the database refused credentials of %s, and reading it anew failed: %s",
+                self._label,
+                problem,
+            )
+        self.secrets._announce(changed)
+        return other
 
     def adopt(self, credentials: Credentials) -> None:
         """These worked where others were refused: all threads begin with them from now on."""
         with self._lock:
+            self.give(credentials)
             self.working = credentials
             self._proved = True
         logger.info("the database refused credentials of %s and took others of it", self._label)
@@ -194,26 +233,25 @@ class _Rotation:
     def _untried(self, tried: Sequence[Credentials]) -> Credentials | None:
         return next((found for found in self._known if found not in tried), None)
 
-    def _read(self) -> None:
-        # The time of the beginning is for a receiver of secrets_changed that comes back here, that
-        # of the end for the threads that wait.
-        self._read_at = time.monotonic()
+    def _read(self) -> tuple[frozenset[str], str]:
+        """Read the secret; gives the names that changed, and what went wrong."""
+        # The time of the beginning is for a handler of logs that comes back here, that of the end
+        # for the threads that wait.
+        self._read_at = began = time.monotonic()
         self._proved = False
         known: list[Credentials] = []
+        changed: frozenset[str] = frozenset()
+        problem = ""
         try:
-            self.secrets.refresh(*([self.name] if self.name else ROTATED))
+            changed = self.secrets._fetch_anew(*([self.name] if self.name else ROTATED))
             for found in credentials_of(self.secrets, self.name):
                 known.append(found._replace(user=self._user) if self._user else found)
         except Exception as exc:
-            # The database's own error says what the caller has to know.
-            reason = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
-            logger.warning(
-                "the database refused credentials of %s, and reading it anew failed: %s",
-                self._label,
-                reason,
-            )
+            problem = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
         self._known = known
         self._read_at = time.monotonic()
+        self._pause = _PAUSE * (self._read_at - began) if problem else 0.0
+        return changed, problem
 
     @property
     def _label(self) -> str:
@@ -221,3 +259,15 @@ class _Rotation:
 
 
 _ROTATIONS: dict[tuple[str, str, str], _Rotation] = {}
+
+
+def _forget_locks() -> None:
+    """In a process that was forked during a read: the thread that has the locks is not in it."""
+    for rotation in _ROTATIONS.values():
+        rotation._lock = threading.RLock()
+        rotation._read_at = float("-inf")
+        rotation.secrets._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_locks)

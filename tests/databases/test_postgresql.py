@@ -191,7 +191,8 @@ PROXIES = [
 
 
 def recorded(text: str, *, used_password: bool) -> Any:
-    error = psycopg.OperationalError(f"connection failed: connection to server failed: {text}")
+    where = 'connection to server at "10.0.0.1 (database-1.internal)", port 5432 failed'
+    error = psycopg.OperationalError(f"connection failed: {where}: {text}")
     error._pgconn = SimpleNamespace(used_password=used_password)  # type: ignore[assignment]
     return error
 

@@ -209,6 +209,20 @@ def test_a_user_of_the_settings_stays(server: Server, store: Store) -> None:
         assert ask(connection) == "notes2"
 
 
+def test_a_user_or_password_put_in_a_copy_stays(server: Server, store: Store) -> None:
+    """A copy of the entry with a role of its own is not turned into the secret's role."""
+    store.put(server.url("notes", OLD))
+    entry = store.load().database(NAME)
+    other = {**entry, "USER": "notes2"}
+    wrong = {**entry, "USER": "notes2", "PASSWORD": WRONG}
+    with connections_of(default=entry, other=other, wrong=wrong) as handler:
+        server.set_password("notes", NEW)
+        store.put(server.url("notes", NEW))
+        assert ask(handler["default"]) == "notes"
+        assert ask(handler["other"]) == "notes2"
+        assert "notes2" in str(errors_of(handler["wrong"]))
+
+
 def test_a_secret_of_a_managed_master(server: Server, store: Store) -> None:
     """It has only a user and a password; the rest comes from the settings."""
     master = {"username": "notes", "password": OLD}

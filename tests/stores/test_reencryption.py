@@ -534,6 +534,18 @@ def test_prune_does_not_touch_what_is_written_meanwhile(store, aws, new_key, mom
     assert stages(store, "A") == {CURRENT: "4", PREVIOUS: "3"}
 
 
+def test_prune_keeps_a_previous_version_whose_key_is_disabled(store, account, aws, new_key):
+    """It is no fallback now; the key may be enabled again."""
+    store.put("NAME", "one")
+    with changed() as target:
+        target.put("NAME", "two")
+        disable(aws, account, "alias/credstash")
+        assert reencrypt(target) == {"NAME": False}
+        assert prune(target) == {"NAME": False}
+    aws.faults.clear()
+    assert stages(store, "NAME") == {CURRENT: "two", PREVIOUS: "one"}
+
+
 def test_after_prune_everything_works_without_the_old_key(store, account, aws, new_key, caplog):
     rotating(store)
     store.put_many({"A": "1", "B": "2"})

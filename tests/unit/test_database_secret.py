@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import logging
 import pickle
 import subprocess
 import sys
 import threading
-from typing import Any
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +22,9 @@ from django_kms_secrets.db import secret as secret_module
 from django_kms_secrets.db.entry import Credentials
 from django_kms_secrets.db.secret import KEY, DatabaseSecret
 from django_kms_secrets.exceptions import SecretNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 URL = "postgres://notes:hunter2@db.internal:5432/notes"
 # What the console of RDS, and its rotation functions, write.
@@ -164,6 +171,7 @@ def test_offline_there_is_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
         ("hunter2", "is neither a database URL nor a JSON tree"),
         ('["hunter2"]', "is neither a database URL nor a JSON tree"),
         ('{"username": "notes", "hunter2', "is neither a database URL nor a JSON tree"),
+        ('{"password": "hunter2", "url": "mysql://db",}', "is neither a database URL nor"),
         ("sqlite:///hunter2.db", "is for a kind of database without an engine here"),
         ("oracle://notes:hunter2@db:1521/notes", "is for a kind of database"),
         ({**RDS, "engine": "sqlserver"}, "is for a kind of database"),
@@ -188,6 +196,33 @@ def test_errors_name_the_secret_and_no_value(value: Any, problem: str) -> None:
     assert "hunter2" not in str(error)
     assert error.__context__ is None
     assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"username": "notes", "password": "hunter2", "engine": "sqlserver"}',
+        '{"username": "notes", "password": "hunter2", "replica": "mysql://db",}',
+        '{"password": "hunter2", "engine": "mysql"}',
+        "postgres://notes:hunter2@db:port/notes",
+        "sqlite://notes:hunter2@db/notes",
+    ],
+    ids=range(5),
+)
+def test_frames_of_an_error_have_no_password(value: str) -> None:
+    """Reporters of errors show the local variables of all frames."""
+    secrets = loaded(value)
+    del value  # this frame is one of them
+    with pytest.raises(SecretsError) as caught:
+        secrets.database("DATABASE")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "hunter2" not in "".join(shown.format())
+
+
+def test_a_directory_with_a_socket_is_a_host() -> None:
+    """Percent-encoded, as libpq has it in its URLs."""
+    entry = loaded("postgres://notes:hunter2@%2Frun%2Fpostgresql/notes").database("DATABASE")
+    assert entry["HOST"] == "/run/postgresql"
 
 
 def test_a_missing_secret_is_an_error() -> None:
@@ -286,7 +321,7 @@ def secret_of(*, previous: str = "", current: str = "current", pending: str = ""
 
 
 def test_what_is_accepted_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Secrets, "refresh", None)
+    monkeypatch.setattr(Secrets, "_fetch_anew", None)
     server = Server("current")
     assert server.connect(secret_of()) == "current"
     assert server.asked == ["current"]
@@ -371,7 +406,7 @@ def test_one_thread_reads_and_the_others_wait(monkeypatch: pytest.MonkeyPatch) -
     clock = 1000.0
     monkeypatch.setattr(secret_module.time, "monotonic", lambda: clock)
     secret = secret_of()
-    refresh, calls = Secrets.refresh, []
+    fetch_anew, calls = Secrets._fetch_anew, []
     waiting, arrived = threading.Barrier(5), threading.Event()
 
     def slow(self: Secrets, *names: str) -> frozenset[str]:
@@ -379,9 +414,9 @@ def test_one_thread_reads_and_the_others_wait(monkeypatch: pytest.MonkeyPatch) -
         calls.append(names)
         arrived.wait(10)
         clock += 30
-        return refresh(self, *names)
+        return fetch_anew(self, *names)
 
-    monkeypatch.setattr(Secrets, "refresh", slow)
+    monkeypatch.setattr(Secrets, "_fetch_anew", slow)
 
     def fail() -> None:
         waiting.wait(10)
@@ -404,13 +439,13 @@ def test_secrets_that_are_read_anew_by_their_name_alone(monkeypatch: pytest.Monk
         store.put_many({key: str(value) for key, value in RDS.items()})
     secrets = load("locmem://")
     secret = secrets.database()[KEY]
-    refresh, calls = Secrets.refresh, []
+    fetch_anew, calls = Secrets._fetch_anew, []
 
     def noted(self: Secrets, *names: str) -> frozenset[str]:
         calls.append(names)
-        return refresh(self, *names)
+        return fetch_anew(self, *names)
 
-    monkeypatch.setattr(Secrets, "refresh", noted)
+    monkeypatch.setattr(Secrets, "_fetch_anew", noted)
     with LocMemStore() as store:
         store.put("password", "new")
     assert Server("new").connect(secret, "hunter2") == "new"
@@ -439,25 +474,168 @@ def test_user_and_password_of_a_store_go_through_stages_together() -> None:
 
 @pytest.mark.timeout(60)
 def test_a_receiver_of_the_signal_may_connect() -> None:
-    """It is in the middle of a read, in the same thread: it is refused, and nothing hangs."""
-    from django_kms_secrets.signals import secrets_changed
-
+    """The read is over when the signal is sent, so it gets in."""
     secret = secret_of()
     put(url("new"))
-    seen: list[BaseException | str] = []
+    seen: list[str] = []
 
     def receiver(**kwargs: Any) -> None:
-        try:
-            seen.append(Server("new").connect(secret))
-        except Refused as exc:
-            seen.append(exc)
+        seen.append(Server("new").connect(secret))
+
+    with receiving(receiver):
+        assert Server("new").connect(secret) == "new"
+    assert seen == ["new"]
+
+
+@contextlib.contextmanager
+def receiving(receiver: Any) -> Iterator[None]:
+    from django_kms_secrets.signals import secrets_changed
 
     secrets_changed.connect(receiver)
     try:
-        assert Server("new").connect(secret) == "new"
+        yield
     finally:
         secrets_changed.disconnect(receiver)
-    assert [type(each) for each in seen] == [Refused]
+
+
+@pytest.mark.timeout(60)
+def test_receivers_in_two_threads_may_connect_to_each_others_database() -> None:
+    """Neither holds what the other waits for."""
+    for name in ("BLUE", "GREEN"):
+        put(url("current"), name)
+    secrets = load("locmem://")
+    found = {name: secrets.database(name)[KEY] for name in ("BLUE", "GREEN")}
+    for name in found:
+        put(url("new"), name)
+    both = threading.Barrier(2)
+    seen: list[str] = []
+
+    def receiver(names: frozenset[str], **kwargs: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(10)
+        seen.append(Server("new").connect(found["GREEN" if "BLUE" in names else "BLUE"]))
+
+    def connect(name: str) -> None:
+        Server("new").connect(found[name])
+
+    threads = [threading.Thread(target=connect, args=(name,), daemon=True) for name in found]
+    with receiving(receiver):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert seen == ["new", "new"]
+
+
+@pytest.mark.timeout(60)
+def test_a_handler_of_logs_may_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a lock of its own, which a thread that logs something else holds meanwhile."""
+    secret = secret_of()
+    reading = threading.Event()
+
+    def fail(self: Secrets, *names: str) -> frozenset[str]:
+        reading.set()
+        time.sleep(0.2)  # the other thread comes to the lock
+        raise OSError
+
+    monkeypatch.setattr(Secrets, "_fetch_anew", fail)
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            refused()
+
+    def refused() -> None:
+        with pytest.raises(Refused):
+            Server().connect(secret)
+
+    def log() -> None:
+        reading.wait(10)
+        logger.warning("of the site")
+
+    logger, handler = logging.getLogger("django_kms_secrets"), Handler()
+    threads = [threading.Thread(target=work, daemon=True) for work in (refused, log)]
+    logger.addHandler(handler)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    finally:
+        logger.removeHandler(handler)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_process_that_is_forked_during_a_read_reads_by_itself() -> None:
+    """The thread that reads, and would release the locks, is in the parent only."""
+    code = """
+import os, signal, threading
+from django_kms_secrets import Secrets, load
+from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.db.entry import Credentials
+def put(password):
+    with LocMemStore() as store:
+        store.put("DATABASE", f"mysql://notes:{password}@db/notes")
+put("old")
+secrets = load("locmem://")
+secret = secrets.database("DATABASE")["SECRET"]
+put("new")
+def open_with(credentials):
+    if credentials.password != "new":
+        raise OSError
+    return credentials
+def connect():
+    return secret.connect(open_with, Credentials("notes", "old"), lambda exc: True)
+reading, go_on = threading.Event(), threading.Event()
+fetch = Secrets._fetch
+def slow(self, *names):
+    reading.set()
+    go_on.wait(20)
+    return fetch(self, *names)
+Secrets._fetch = slow
+thread = threading.Thread(target=connect)
+thread.start()
+reading.wait(20)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    Secrets._fetch = fetch
+    os._exit(0 if connect().password == "new" else 1)
+print(os.waitpid(pid, 0)[1])
+go_on.set()
+thread.join()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_after_a_read_that_failed_there_is_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three times as long as it took: all threads that connect wait for it."""
+    clock = 1000.0
+    monkeypatch.setattr(secret_module.time, "monotonic", lambda: clock)
+    secret = secret_of()
+    calls = 0
+
+    def silent(self: Secrets, *names: str) -> frozenset[str]:
+        nonlocal clock, calls
+        calls += 1
+        clock += 10
+        raise OSError
+
+    monkeypatch.setattr(Secrets, "_fetch_anew", silent)
+
+    def fail() -> int:
+        with pytest.raises(Refused):
+            Server().connect(secret)
+        return calls
+
+    assert fail() == 1
+    clock += 29
+    assert fail() == 1
+    clock += 1
+    assert fail() == 2
 
 
 def test_what_another_thread_found_is_tried_before_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,7 +647,7 @@ def test_what_another_thread_found_is_tried_before_a_read(monkeypatch: pytest.Mo
     server = Server("new")
     server.connect(secret)
     clock += 3600
-    monkeypatch.setattr(Secrets, "refresh", None)
+    monkeypatch.setattr(Secrets, "_fetch_anew", None)
     credentials = Credentials("notes", "current")
     assert secret.connect(server.open_with, credentials, lambda exc: True) == "new"
     assert server.asked == ["current", "new"] * 2

@@ -256,6 +256,16 @@ def test_fallbacks_come_from_the_layer_whose_value_is_used(fill):
     assert (load(config(shared)) | load(config(app))).fallbacks("KEY") == ["app-old"]
 
 
+def test_fallbacks_of_a_leaf_come_from_the_tree_it_is_in(fill):
+    """A name that is the beginning of the tree's name, and no tree itself, is not it."""
+    names = {"app": "text", "app.keys": '{"A": "old"}'}
+    store = fill(**names)
+    fill(**{"app.keys": '{"A": "new"}'})
+    secrets = load(config(store))
+    assert secrets["app.keys.A"] == "new"
+    assert secrets.fallbacks("app.keys.A") == ["old"]
+
+
 def test_pending_comes_before_previous(aws):
     """Django ticket 35400: a pending key must be accepted before it signs anywhere."""
     source = "secretsmanager://?prefix=notes/"

@@ -45,7 +45,7 @@ class Reencryption:
             VersionConflict: somebody else wrote to it at the same time.
             DecryptionError, SecretIntegrityError, AccessDenied: it does not open.
         """
-        in_use = self._kept(name)
+        in_use = self._in_use(self._newest(name))
         version = in_use[-1].item["version"]
         pending = self._table.version(name, PENDING_VERSION)
         if pending:
@@ -70,8 +70,17 @@ class Reencryption:
         return True
 
     def prune(self, name: str) -> bool:
-        """Delete the versions of one secret that are not in use; False if there were none."""
-        kept = {PENDING_VERSION, *(old.item["version"] for old in self._kept(name))}
+        """Delete the versions of one secret that are not in use; False if there were none.
+
+        A previous version that does not open stays: its key may be enabled again.
+        """
+        newest = self._newest(name)
+        kept = {PENDING_VERSION, *(old.item["version"] for old in self._in_use(newest))}
+        kept |= {
+            item["version"]
+            for item in newest[1:]
+            if item["version"] not in kept and not self._opened(item)
+        }
         versions = [item["version"] for item in self._table.versions(name, LISTING)]
         # Only what is older than the current one, should somebody have written a moment ago. Oldest
         # first: a deletion that is cut short leaves what it would have left for the next run.
@@ -80,8 +89,8 @@ class Reencryption:
             self._table.delete(name, version)
         return bool(old)
 
-    def _kept(self, name: str) -> list[_Version]:
-        """The previous version, if it is in use, and the current one."""
+    def _newest(self, name: str) -> list[Item]:
+        """The current version, and the previous one if there is one."""
         newest = self._table.newest(name, (*RECORD, "comment"), 2)
         if not newest:
             raise SecretNotFound(
@@ -89,6 +98,10 @@ class Reencryption:
                 hint="`secrets keys` lists what is there",
                 names=[name],
             )
+        return newest
+
+    def _in_use(self, newest: list[Item]) -> list[_Version]:
+        """The previous version, if it is in use, and the current one."""
         current = _Version(newest[0], self._records.open(newest[0]))
         previous = self._opened(newest[1]) if len(newest) > 1 else None
         if previous and not _same(previous.opened, current.opened):

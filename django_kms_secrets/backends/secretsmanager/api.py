@@ -433,10 +433,11 @@ def _is_version_id(version: str) -> bool:
 def stages(labels: Collection[str]) -> tuple[str, ...]:
     """Our names of a version's labels; labels of others are left out.
 
-    The service's own rotation leaves AWSPENDING on the version that became current: it is over.
+    The service's own rotation leaves AWSPENDING on the version that became current: it is over,
+    also when that version is the previous one.
     """
     found = tuple(stage for label, stage in _STAGES.items() if label in labels)
-    return tuple(stage for stage in found if stage != PENDING or CURRENT not in found)
+    return tuple(stage for stage in found if stage != PENDING or len(found) == 1)
 
 
 def rank(labels: Collection[str]) -> int:

@@ -10,7 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, StoreNotReady
+from ...exceptions import (
+    SecretIntegrityError,
+    SecretNotFound,
+    SecretsError,
+    StoreNotReady,
+    VersionConflict,
+)
 from ...formats import tree
 from ...types import CURRENT, PENDING, PREVIOUS, STAGES, Secret, SecretStr, SecretVersion, masked
 from ..base import ABSENT, already_current, already_pending, in_stages
@@ -72,8 +78,7 @@ class Document:
             return {}
         found = {}
         for stage in STAGES:
-            staged = states[CURRENT].staged_secret(name, stage)
-            secret = staged or (states[stage].secret(name) if stage in states else None)
+            secret = states[CURRENT].secret_at(name, stage, states.get(stage))
             # The document before may differ in other names only.
             if secret and (stage != PREVIOUS or secret.value != current.value):
                 found[stage] = secret
@@ -92,7 +97,7 @@ class Document:
             SecretVersion(
                 name,
                 state.version,
-                (CURRENT, *(stage for stage in (PREVIOUS, PENDING) if name in state.staged[stage])),
+                (CURRENT, *(stage for stage in (PREVIOUS, PENDING) if state.related(name, stage))),
                 state.created,
             )
             for name in sorted(state.values)
@@ -132,9 +137,7 @@ class Document:
             _refuse_reserved(name)
             old = state.secret(name)
             self._expect(expected, state.version if old else ABSENT, name)
-            if old and (name in keep or name in state.staged[PREVIOUS]):
-                state.staged[PREVIOUS][name] = old.value
-            tree.place(state.values, name, value)
+            state.replace(name, value, keep=name in keep)
         version = self._swap(state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
 
@@ -157,24 +160,32 @@ class Document:
         if PREVIOUS in known:
             state.staged[PREVIOUS][name] = known[PREVIOUS].value
         self._current(state, name)
-        if name in state.staged[PENDING]:
-            raise already_pending(name, self._api.place)
+        for other in state.related(name, PENDING):
+            raise already_pending(other, self._api.place)
         state.staged[PENDING][name] = SecretStr(value)
         return SecretVersion(name, self._swap(state, [name]), (PENDING,))
 
     def promote(self, name: str) -> SecretVersion:
         """Read, move the values, swap."""
         state = self._read()
-        old = self._current(state, name)
-        tree.place(state.values, name, self._taken(state, name, PENDING))
-        state.staged[PREVIOUS][name] = old.value
+        self._current(state, name)
+        if name not in state.staged[PENDING]:
+            raise self._not_pending(state, name)
+        state.replace(name, state.staged[PENDING].pop(name), keep=True)
         return SecretVersion(name, self._swap(state, [name]), (CURRENT,))
 
     def unstage(self, name: str) -> None:
-        """Read, take the pending value out, swap."""
+        """Read, take the pending value out, swap.
+
+        Where the service's own rotation left a whole document pending, AWSPENDING is taken off it.
+        """
         state = self._read()
-        self._taken(state, name, PENDING)
-        self._swap(state, [name])
+        if state.staged[PENDING].pop(name, None) is not None:
+            self._swap(state, [name])
+        elif not state.related(name, PENDING) and (whole := self._whole_pending()):
+            self._api.drop(self._secret_id, PENDING, whole)
+        else:
+            raise self._not_pending(state, name)
 
     def retire(self, name: str) -> None:
         """Read, take the previous value out, swap.
@@ -185,13 +196,14 @@ class Document:
         if PREVIOUS not in known:
             raise SecretNotFound(f"{name} has no version {PREVIOUS}", names=[name])
         state = self._unchanged(known, name)
-        state.staged[PREVIOUS].pop(name, None)
+        state.retire(name)
         self._swap(state, [name])
 
     def rollback(self, name: str, version: str) -> SecretVersion:
         """Read, give this name alone its value of an old document, swap."""
-        old = self.get(name, version)
+        # In this order, so that what somebody else writes meanwhile is a conflict.
         state = self._read()
+        old = self.get(name, version)
         if version == state.version:
             raise already_current(name, version, self._api.place)
         return self.rotate(name, old.value, state.version)
@@ -215,6 +227,9 @@ class Document:
 
     def _swap(self, state: _State, names: list[str]) -> str:
         text = SecretStr(tree.text_of(state.document()))
+        if state.rotated:
+            # Left on the document before, the label would make its old values pending ones.
+            self._api.drop(self._secret_id, PENDING, state.version)
         return self._api.swap(self._secret_id, text, state.version, names)
 
     def _unchanged(self, known: Mapping[str, Secret], name: str) -> _State:
@@ -230,11 +245,22 @@ class Document:
             raise SecretNotFound(f"{name} is not in {self._api.place}", names=[name])
         return found
 
-    def _taken(self, state: _State, name: str, stage: str) -> str:
-        """Take a value out of a stage."""
-        if name not in state.staged[stage]:
-            raise SecretNotFound(f"{name} has no version {stage}", names=[name])
-        return state.staged[stage].pop(name)
+    def _not_pending(self, state: _State, name: str) -> SecretsError:
+        """Why no value of this very name is pending."""
+        for other in state.related(name, PENDING):
+            return already_pending(other, self._api.place)
+        if self._whole_pending():
+            return VersionConflict(
+                f"the whole of {self._api.place} is pending: its rotation by AWS is under way, "
+                "or has failed",
+                hint=f"wait for it, or `secrets rotate {name} --abandon` drops it",
+                names=[name],
+            )
+        return SecretNotFound(f"{name} has no version {PENDING}", names=[name])
+
+    def _whole_pending(self) -> str:
+        """The version of the document that is pending for the service; "" if there is none."""
+        return version_of(self._api.describe(self._secret_id), PENDING)
 
     def _read(self, version: str = CURRENT) -> _State:
         try:
@@ -262,6 +288,7 @@ class Document:
             reply["VersionId"],
             reply.get("CreatedDate"),
             {stage: _texts(staged, stage) for stage in (PENDING, PREVIOUS)},
+            {"AWSCURRENT", "AWSPENDING"} <= {*reply.get("VersionStages", ())},
         )
 
 
@@ -281,23 +308,105 @@ def _refuse_reserved(name: str) -> None:
 
 @dataclass(frozen=True, repr=False)  # its repr would print the values
 class _State:
-    """A document as it was read, to be changed and written."""
+    """A document as it was read, to be changed and written.
+
+    Attributes:
+        values: the names, with trees as trees.
+        version: its version id.
+        created: when it was written.
+        staged: what it keeps of a stage: name -> text. A name may be a tree or reach into one.
+        rotated: whether the service's own rotation has left AWSPENDING on it.
+    """
 
     values: dict[str, Any]
     version: str
     created: datetime | None
     staged: dict[str, dict[str, SecretStr]]
+    rotated: bool
 
     def secret(self, name: str) -> Secret | None:
-        value = tree.reach(self.values, name)
-        if value is tree.MISSING:
-            return None
-        return Secret(name, SecretStr(tree.text_of(value)), self.version)
+        return _secret(self.values, name, self.version)
 
-    def staged_secret(self, name: str, stage: str) -> Secret | None:
-        value = self.staged.get(stage, {}).get(name)
-        return None if value is None else Secret(name, value, self.version)
+    def secret_at(self, name: str, stage: str, whole: _State | None) -> Secret | None:
+        """What a name is at a stage.
+
+        Args:
+            name: the name; a tree has the values of its leaves, and a leaf that of its tree.
+            stage: the stage.
+            whole: the document that the service has at that stage, if there is one.
+        """
+        related = self.related(name, stage)
+        if related == [name]:
+            return Secret(name, self.staged[stage][name], self.version)
+        if not related:
+            return whole.secret(name) if whole else None
+        values = masked((whole or self).values)
+        for other in related:
+            tree.place(values, other, self.staged[stage][other])
+        found, current = _secret(values, name, self.version), self.secret(name)
+        # What is staged of a tree may be another leaf.
+        return found if found and current and found.value != current.value else None
+
+    def related(self, name: str, stage: str) -> list[str]:
+        """The names with a value at a stage that hold a name, are it, or reach into it.
+
+        Trees come before what is in them.
+        """
+        others = self.staged.get(stage, {})
+        return sorted(
+            other for other in others if self._holds(name, other) or self._holds(other, name)
+        )
+
+    def replace(self, name: str, text: str, *, keep: bool) -> None:
+        """Set a value.
+
+        Where a previous value is kept, of the name or of what changes with it, what is replaced is
+        kept in its place; with `keep` in any case.
+        """
+        kept = self.staged[PREVIOUS]
+        before = {other: self.secret(other) for other in (name, *kept)}
+        tree.place(self.values, name, text)
+        for other in {*kept, name} if keep else {*kept}:
+            old, new = before[other], self.secret(other)
+            if other != name and self._holds(other, name):
+                self._keep_inside(other, name, before[name])
+            elif old and (new is None or new.value != old.value):
+                kept[other] = old.value
+        self._forget_missing()
+
+    def retire(self, name: str) -> None:
+        """Forget the previous value of a name, wherever it is kept."""
+        kept = self.staged[PREVIOUS]
+        for other in self.related(name, PREVIOUS):
+            if self._holds(name, other):
+                del kept[other]
+            else:
+                self._keep_inside(other, name, self.secret(name))
 
     def document(self) -> dict[str, Any]:
         staged = {stage: values for stage, values in self.staged.items() if values}
         return {**self.values, RESERVED: staged} if staged else self.values
+
+    def _holds(self, name: str, other: str) -> bool:
+        """Whether a name is another one, or a tree that it reaches into."""
+        return name == other or (other.startswith(f"{name}.") and other not in self.values)
+
+    def _keep_inside(self, root: str, name: str, value: Secret | None) -> None:
+        """Set a value in a previous tree."""
+        if value:
+            kept: dict[str, Any] = {root: self.staged[PREVIOUS][root]}
+            tree.place(kept, name, value.value)
+            self.staged[PREVIOUS][root] = SecretStr(kept[root])
+
+    def _forget_missing(self) -> None:
+        """Names that have gone with their tree have no stages."""
+        for staged in self.staged.values():
+            for name in [name for name in staged if self.secret(name) is None]:
+                del staged[name]
+
+
+def _secret(values: Mapping[str, Any], name: str, version: str) -> Secret | None:
+    value = tree.reach(values, name)
+    if value is tree.MISSING:
+        return None
+    return Secret(name, SecretStr(tree.text_of(value)), version)

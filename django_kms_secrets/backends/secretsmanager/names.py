@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ...exceptions import SecretNotFound, SecretsError, VersionConflict
+from ...exceptions import AccessDenied, SecretNotFound, SecretsError, VersionConflict
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import ABSENT, already_current, already_pending, in_stages
 from .api import WaitsForDeletion, labelled, rank, stages, version_of
@@ -80,19 +80,20 @@ class Names:
         return in_stages(lambda stage: self.get(name, stage))
 
     def put(self, name: str, value: str, expected: str | None) -> SecretVersion:
-        """A swap, or CreateSecret; without an expectation, DescribeSecret before it.
+        """DescribeSecret, and a swap or CreateSecret.
 
         Of two writers at the same time one is refused: PutSecretValue would let the later one win.
         """
+        known = self._known(name) if expected is None else self._known_if_allowed(name)
+        self._end_rotation(name, known)
         if expected is None:
-            known = self._known(name)
             there = known and not known.get("DeletedDate")
             # A secret that CloudFormation or Terraform made may have no version yet.
             expected = (version_of(known) or None) if there else ABSENT
         return SecretVersion(name, self._put(name, value, expected), (CURRENT,))
 
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
-        """A swap."""
+        """As `put`."""
         return self.put(name, value, expected)
 
     def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
@@ -140,12 +141,14 @@ class Names:
         self._drop(name, PREVIOUS)
 
     def rollback(self, name: str, version: str) -> SecretVersion:
-        """GetSecretValue of the old version, DescribeSecret, and a move of AWSCURRENT to it."""
-        old = self.get(name, version)
+        """DescribeSecret, GetSecretValue of the old version, and a move of AWSCURRENT to it."""
         secret_id = self._prefix + name
-        current = version_of(self._api.describe(secret_id))
+        # In this order, so that what somebody else writes meanwhile is a conflict.
+        known = self._api.describe(secret_id)
+        current, old = version_of(known), self.get(name, version)
         if old.version == current:
             raise already_current(name, current, self._api.place)
+        self._end_rotation(name, known)
         self._api.move(secret_id, CURRENT, old.version, current, [name])
         return SecretVersion(name, old.version, (CURRENT,))
 
@@ -178,6 +181,8 @@ class Names:
         secret_id = self._prefix + name
         known = self._api.describe(secret_id)
         self._api.restore(secret_id)
+        if pending := version_of(known, PENDING):  # it was deleted with the name
+            self._api.drop(secret_id, PENDING, pending)
         if expected is None or not version_of(known):
             return self._api.put(secret_id, value)
         if not known.get("DeletedDate"):  # somebody else wanted it back, and was faster
@@ -190,6 +195,22 @@ class Names:
             return self._api.describe(self._prefix + name)
         except SecretNotFound:
             return {}
+
+    def _known_if_allowed(self, name: str) -> dict[str, Any]:
+        """As `_known`; empty too where somebody may write, and may not describe."""
+        with contextlib.suppress(AccessDenied):
+            return self._known(name)
+        return {}
+
+    def _end_rotation(self, name: str, known: Mapping[str, Any]) -> None:
+        """Take AWSPENDING off the current version, before another one becomes the current.
+
+        The service's own rotation leaves it there, and so does a promotion that is cut short. On
+        what is not current any more it would make an old value a pending one.
+        """
+        current = version_of(known)
+        if current and labelled(known, "AWSPENDING") == current and not known.get("DeletedDate"):
+            self._api.drop(self._prefix + name, PENDING, current)
 
     def _at(self, known: Mapping[str, Any], name: str, stage: str) -> str:
         version = version_of(known, stage)

@@ -178,7 +178,7 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
         self._do(lambda names: names.retire(name), name, PREVIOUS)
 
     def rollback(self, name: str, version: str) -> SecretVersion:
-        """A name: GetSecretValue, DescribeSecret, and a move of AWSCURRENT to the old version.
+        """A name: DescribeSecret, GetSecretValue, and a move of AWSCURRENT to the old version.
 
         A document gets a new version in which this name alone has its old value.
         """

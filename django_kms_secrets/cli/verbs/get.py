@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="secret_version",
         default=CURRENT,
         metavar="VERSION",
-        help="a version id, or PREVIOUS; left out, the current one",
+        help="a version id, PREVIOUS or PENDING; left out, the current one",
     )
     parser.add_argument("-n", "--noline", action="store_true", help="no line break at the end")
     add_format(parser)

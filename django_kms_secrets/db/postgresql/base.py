@@ -47,7 +47,8 @@ def is_refusal(error: Exception) -> bool:
     if _ENGLISH.search(text):
         return True
     sent = getattr(getattr(error, "pgconn", None), "used_password", False)
-    return bool(sent and _FROM_SERVER.search(text) and not _OTHER_ENGLISH.search(text))
+    said = _FROM_SERVER.search(text)  # before it is libpq's, with the name of the host
+    return bool(sent and said and not _OTHER_ENGLISH.search(text, said.start()))
 
 
 class DatabaseWrapper(RotatingWrapper, base.DatabaseWrapper):
