@@ -70,17 +70,18 @@ def test_the_session_of_another_profile(tmp_path: Path) -> None:
 def test_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint that accepts and never answers is given up at the deadline, by its name.
 
-    The page's 10 seconds are the default of the option; here it is set to 1.
+    The page's 10 seconds are the default of the option; here it is set to 4: more than a busy machine
+    needs for the clients, and less than botocore's own attempts would take.
     """
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        secrets = load(f"credstash://?region_name=ap-northeast-2&endpoint_url={endpoint}&timeout=1")
+        secrets = load(f"credstash://?region_name=ap-northeast-2&endpoint_url={endpoint}&timeout=4")
         start = time.monotonic()
         with pytest.raises(StoreUnavailable, match=endpoint):
             secrets["NAME"]
-        assert time.monotonic() - start < 2.5
+        assert time.monotonic() - start < 10
     defaults = {
         row[0].strip("`"): row[2].strip("`")
         for row in page("docs/reference/settings.md").table("CredStashStore")
