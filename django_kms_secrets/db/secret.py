@@ -225,7 +225,6 @@ class _Rotation:
     def adopt(self, credentials: Credentials) -> None:
         """These worked where others were refused: all threads begin with them from now on."""
         with self._lock:
-            self.give(credentials)
             self.working = credentials
             self._proved = True
         logger.info("the database refused credentials of %s and took others of it", self._label)
@@ -248,6 +247,8 @@ class _Rotation:
                 known.append(found._replace(user=self._user) if self._user else found)
         except Exception as exc:
             problem = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
+        for found in known:
+            self.give(found)  # before they are tried: an entry has them before they are adopted
         self._known = known
         self._read_at = time.monotonic()
         self._pause = _PAUSE * (self._read_at - began) if problem else 0.0

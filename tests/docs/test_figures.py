@@ -70,8 +70,8 @@ def test_the_session_of_another_profile(tmp_path: Path) -> None:
 def test_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint that accepts and never answers is given up at the deadline, by its name.
 
-    The page's 10 seconds are the default of the option; here it is set to 4: more than a busy machine
-    needs for the clients, and less than botocore's own attempts would take.
+    The page's 10 seconds are the default of the option; here it is set to 4: more than a busy
+    machine needs for the clients, and less than botocore's own attempts would take.
     """
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")

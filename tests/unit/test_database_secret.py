@@ -653,6 +653,24 @@ def test_what_another_thread_found_is_tried_before_a_read(monkeypatch: pytest.Mo
     assert server.asked == ["current", "new"] * 2
 
 
+def test_an_entry_may_have_what_is_being_tried() -> None:
+    """The engine writes it there before all threads begin with it: they must know it by then."""
+    secret = secret_of(previous="previous", pending="pending")
+    seen: list[bool] = []
+
+    def open_with(credentials: Credentials) -> None:
+        user, password = credentials
+        seen.append(secret.gave({"USER": user, "PASSWORD": password}))
+        raise Refused
+
+    with pytest.raises(Refused):
+        secret.connect(open_with, Credentials("notes", "current"), lambda exc: True)
+    assert seen == [True, True, True]
+    assert not secret.gave({"USER": "other", "PASSWORD": "current"})
+    assert not secret.gave({"USER": "notes", "PASSWORD": "other"})
+    assert not secret.gave({"USER": "notes"})
+
+
 def test_two_entries_of_a_secret_share_what_works() -> None:
     """`default` and a replica: what one found, the other begins with."""
     secrets = loaded(url("current"))
