@@ -180,7 +180,7 @@ class _Rotation:
         self._known: list[Credentials] = []
         self._read_at = float("-inf")
         self._pause = 0.0
-        self._proved = False
+        self._again = False
         # Not as pairs: threads share the entry, and its two keys are set one after the other.
         self._users: set[str] = set()
         self._passwords: set[str] = set()
@@ -198,7 +198,8 @@ class _Rotation:
         """What to try after these were refused, or None; reads the secret if need be.
 
         One thread reads, and the others wait for it. It is not read again within
-        `REFRESH_INTERVAL`, unless what was read has worked since: then it was rotated once more.
+        `REFRESH_INTERVAL`, unless what was read was new, or has worked since: then it was rotated
+        once more.
         """
         changed: frozenset[str] = frozenset()
         problem = ""
@@ -207,9 +208,11 @@ class _Rotation:
                 return self.working  # another thread was first
             recent = time.monotonic() - self._read_at < max(REFRESH_INTERVAL, self._pause)
             other = self._untried(tried) if recent else None
-            if other is None and (self._proved or not recent):
+            if other is None and (self._again or not recent):
+                before = [*self._known, *tried]
                 changed, problem = self._read()
                 other = self._untried(tried)
+                self._again = not problem and any(found not in before for found in self._known)
         # Without the lock: receivers, and handlers of logs, have locks of their own, and another
         # thread that has one of those may be waiting for this one.
         if problem:
@@ -226,7 +229,7 @@ class _Rotation:
         """These worked where others were refused: all threads begin with them from now on."""
         with self._lock:
             self.working = credentials
-            self._proved = True
+            self._again = True
         logger.info("the database refused credentials of %s and took others of it", self._label)
 
     def _untried(self, tried: Sequence[Credentials]) -> Credentials | None:
@@ -237,7 +240,7 @@ class _Rotation:
         # The time of the beginning is for a handler of logs that comes back here, that of the end
         # for the threads that wait.
         self._read_at = began = time.monotonic()
-        self._proved = False
+        self._again = False
         known: list[Credentials] = []
         changed: frozenset[str] = frozenset()
         problem = ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SITE = Path(__file__).with_name("site")
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "site_gunicorn.py"]
 #: How long a host may take for anything (seconds); that is a failure, never a pause.
-PATIENCE = 30
+PATIENCE = 90
 #: Fingerprints of keys are of this run only.
 _SALT = secrets.token_hex(32)
 

@@ -401,6 +401,24 @@ def test_a_read_is_not_repeated_within_the_interval(monkeypatch: pytest.MonkeyPa
     assert server.connect(secret) == "fourth"
 
 
+def test_a_rotation_may_overtake_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is refused, because it was rotated again meanwhile: it is read once more."""
+    monkeypatch.setattr(secret_module, "REFRESH_INTERVAL", 600)
+    secret = secret_of()
+    put(url("second"))
+    server = Server("fourth")
+
+    def open_with(credentials: Credentials) -> str:
+        if credentials.password == "second":  # between the read and the attempt
+            put(url("third"))
+            put(url("fourth"))
+        return server.open_with(credentials)
+
+    first = Credentials("notes", "current")
+    assert secret.connect(open_with, first, lambda exc: True) == "fourth"
+    assert server.asked == ["current", "second", "fourth"]
+
+
 def test_one_thread_reads_and_the_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes: a read that is slower than the interval is not repeated either."""
     clock = 1000.0
