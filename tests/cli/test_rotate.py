@@ -95,7 +95,7 @@ class TestAtOnce:
             f"SECRET_KEY version 2 stored in {PLACE}\n"
             "version 1 is the previous one: `secrets rollback SECRET_KEY 1` brings it back\n"
             "note: a host that was not deployed yet does not accept what the new key signs; with "
-            "more than one host, begin with --stage, and no session is lost\n"
+            "more than one host, begin with --stage\n"
             "next: deploy every host\n"
         )
         found = values()

@@ -176,7 +176,7 @@ class _Rotation:
         if generators.is_secret_key(self.name):
             self._say(
                 "note: a host that was not deployed yet does not accept what the new key signs; "
-                "with more than one host, begin with --stage, and no session is lost"
+                "with more than one host, begin with --stage"
             )
         self._next("deploy every host")
 
