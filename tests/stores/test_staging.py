@@ -422,6 +422,23 @@ def test_a_previous_version_that_does_not_open_does_not_stop_a_site(
     assert "planted" not in caplog.text
 
 
+def test_a_pending_version_that_does_not_open_stops_a_site(
+    credstash_store: CredStashStore, account: Account
+) -> None:
+    """Better now than after its promotion; the error names it, and abandoning it is the mend."""
+    credstash_store.put("KEY", "planted-one")
+    credstash_store.stage("KEY", "planted-two")
+    pending = account.items()[0]
+    account.put_item(pending, hmac={"B": b"00" * 32})
+    secrets = load({"BACKEND": f"{CredStashStore.__module__}.CredStashStore"})
+    assert secrets["KEY"] == "planted-one"
+    with pytest.raises(SecretsError, match="KEY version 00000000000000000-1 in ") as caught:
+        secrets.fallbacks("KEY")
+    assert "planted" not in str(caught.value)
+    credstash_store.unstage("KEY")
+    assert secrets.fallbacks("KEY") == []
+
+
 # How Secrets Manager keeps it
 
 
@@ -455,6 +472,14 @@ def test_a_leftover_pending_label_of_the_services_own_rotation_does_not_count(
         named.promote("KEY")
     named.stage("KEY", "two")
     assert values(named) == {PENDING: "two", CURRENT: "one"}
+
+
+def test_a_name_that_was_deleted_and_put_again_has_its_deleted_value_before_it(named: Any) -> None:
+    """It was in its recovery window: the service restores it with its versions."""
+    named.put("KEY", "leaked")
+    named.delete("KEY")
+    named.put("KEY", "new")
+    assert values(named) == {CURRENT: "new", PREVIOUS: "leaked"}
 
 
 def test_a_rollback_of_a_name_moves_the_stage_and_makes_no_version(named: Any) -> None:
