@@ -72,7 +72,10 @@ class Document:
         What the current document itself says of a stage comes first. A whole document is pending
         where the service rotates it.
         """
-        states = in_stages(self._read)
+        return self._stages(in_stages(self._read), name)
+
+    def _stages(self, states: Mapping[str, _State], name: str) -> dict[str, Secret]:
+        """What a name is at each stage, by the documents at each stage."""
         current = states[CURRENT].secret(name)
         if current is None:
             return {}
@@ -155,8 +158,8 @@ class Document:
         """Read, write the value beside the current one, swap."""
         # After the swap the service's previous document has the current value, so a previous one
         # that is still in use goes into the document as well.
-        known = self.get_stages(name)
-        state = self._unchanged(known, name)
+        states = in_stages(self._read)
+        known, state = self._stages(states, name), states[CURRENT]
         if PREVIOUS in known:
             state.staged[PREVIOUS][name] = known[PREVIOUS].value
         self._current(state, name)
@@ -192,10 +195,10 @@ class Document:
 
         After that the document before, which is the service's previous one, has the same value.
         """
-        known = self.get_stages(name)
-        if PREVIOUS not in known:
+        states = in_stages(self._read)
+        if PREVIOUS not in self._stages(states, name):
             raise SecretNotFound(f"{name} has no version {PREVIOUS}", names=[name])
-        state = self._unchanged(known, name)
+        state = states[CURRENT]
         state.retire(name)
         self._swap(state, [name])
 
@@ -231,13 +234,6 @@ class Document:
             # Left on the document before, the label would make its old values pending ones.
             self._api.drop(self._secret_id, PENDING, state.version)
         return self._api.swap(self._secret_id, text, state.version, names)
-
-    def _unchanged(self, known: Mapping[str, Secret], name: str) -> _State:
-        """The document that the stages were read from."""
-        state = self._read()
-        if known and known[CURRENT].version != state.version:
-            raise self._api.conflict([name])
-        return state
 
     def _current(self, state: _State, name: str) -> Secret:
         found = state.secret(name)
