@@ -6,6 +6,7 @@ Every error is raised outside the ``except`` block that caught botocore's, so th
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -111,6 +112,10 @@ class Timeouts:
             "read_timeout": read_timeout,
         }
         return cls(*(_seconds(name, value) for name, value in options.items()))
+
+    def for_many(self, count: int) -> float:
+        """Seconds for so many operations: in each thread of the pool they run one after another."""
+        return self.overall * max(1, math.ceil(count / POOL_SIZE))
 
 
 def _seconds(name: str, value: float | str) -> float:

@@ -16,6 +16,7 @@ from django_kms_secrets.aws import POOL_SIZE, Deadline, run_all
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.credstash.records import Contexts
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+from django_kms_secrets.config import read_config
 from django_kms_secrets.exceptions import (
     AccessDenied,
     DecryptionError,
@@ -870,8 +871,6 @@ def test_a_bound_context_has_name_and_version_of_its_own(key):
     ],
 )
 def test_spellings_in_a_url(url, bound, former):
-    from django_kms_secrets.config import read_config
-
     store = read_config(url).make_store()
     assert isinstance(store, CredStashStore)
     assert (store.bind_to_name, store.former_context) == (bound, former)

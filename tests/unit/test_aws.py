@@ -192,3 +192,11 @@ def test_a_request_is_waited_for_until_it_is_answered_or_failed():
 
 def test_timeouts_are_numbers_or_their_text():
     assert Timeouts.from_options("1", 2, 3.5) == Timeouts(1.0, 2.0, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds"), [(0, 3), (1, 3), (POOL_SIZE, 3), (POOL_SIZE + 1, 6), (POOL_SIZE * 5, 15)]
+)
+def test_many_operations_have_the_time_of_one_in_each_thread(count, seconds):
+    """None at all have the time of one, so that nothing is late before it began."""
+    assert Timeouts(overall=3).for_many(count) == seconds

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import envelope
-from ...aws import POOL_SIZE, Deadline, Service, Timeouts, open_services, run_all
+from ...aws import Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import (
     AccessDenied,
     DecryptionError,
@@ -432,8 +431,7 @@ class CredStashStore(
                 return exc
             return None
 
-        # Each has the time of one operation: in each thread they run one after another.
-        deadline = Deadline(self.timeouts.overall * math.ceil(len(names) / POOL_SIZE))
+        deadline = Deadline(self.timeouts.for_many(len(names)))
         _whole(self._run([partial(one, name) for name in names], deadline), self.place, failed)
 
     # Setting up

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import POOL_SIZE, Deadline, Service, Timeouts, open_services, run_all
+from ...aws import Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
@@ -226,10 +225,8 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
                 return exc
             return None
 
-        # Each has the time of one operation: in each thread they run one after another.
-        rounds = math.ceil(len(names) / POOL_SIZE)
         outcomes = self._ask(
-            lambda api: api.run([partial(one, api, name) for name in names]), rounds=rounds
+            lambda api: api.run([partial(one, api, name) for name in names]), count=len(names)
         )
         failed = {name: exc for name, exc in zip(names, outcomes, strict=True) if exc}
         if failed:
@@ -254,13 +251,13 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
         name: str = "",
         version: str = CURRENT,
         *,
-        rounds: int = 1,
+        count: int = 1,
     ) -> T:
-        """Run a task against the service, within the deadline, and put errors in our names."""
+        """Run a task of so many operations, within their deadline; errors are in our names."""
         services = self._services
         if not services:
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
-        deadline = Deadline(self.timeouts.overall * rounds)
+        deadline = Deadline(self.timeouts.for_many(count))
 
         def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
             return run_all(tasks, deadline=deadline, services=services)
