@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
@@ -69,8 +71,7 @@ class Secrets(Mapping[str, SecretStr]):
     """The secrets of one store, or of several in layers, as a read-only mapping.
 
     They are fetched once, at first use, and kept in memory; nothing else of the fetch survives,
-    no client, thread or socket. It may be used from any thread, and, once fetched,
-    after a fork.
+    no client, thread or socket. It may be used from any thread, and after a fork.
 
     ``SHARED | APP`` layers two of them: the right side wins, as with dicts.
 
@@ -85,6 +86,7 @@ class Secrets(Mapping[str, SecretStr]):
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
         self._stages: dict[str, dict[str, SecretStr]] = {}
+        _LIVING[id(self)] = self
 
     def __getitem__(self, name: str) -> SecretStr:
         """The value of a name, or of a dotted name in a JSON tree.
@@ -338,6 +340,20 @@ class Secrets(Mapping[str, SecretStr]):
             "`manage.py secrets putall FILE` all of a file",
             names=listed,
         )
+
+
+# By their id: a mapping has no hash.
+_LIVING: weakref.WeakValueDictionary[int, Secrets] = weakref.WeakValueDictionary()
+
+
+def _renew_locks() -> None:
+    """In a process that was forked during a read: the thread that has the lock is not in it."""
+    for secrets in list(_LIVING.values()):
+        secrets._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _roots(name: str) -> list[str]:

@@ -270,7 +270,6 @@ def _forget_locks() -> None:
     for rotation in _ROTATIONS.values():
         rotation._lock = threading.RLock()
         rotation._read_at = float("-inf")
-        rotation.secrets._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -481,6 +481,45 @@ def test_after_the_fetch_no_socket_or_thread_is_left_and_a_fork_needs_none(aws):
     assert forked == "0"
 
 
+FORKED_IN_THE_FETCH = """
+import os, signal, threading
+from django_kms_secrets import Secrets, load
+from django_kms_secrets.backends.locmem import LocMemStore
+with LocMemStore() as store:
+    store.put("A", "value")
+secrets = load("locmem://")
+reading, go_on = threading.Event(), threading.Event()
+fetch = Secrets._fetch
+def slow(self):
+    reading.set()
+    go_on.wait(20)
+    return fetch(self)
+Secrets._fetch = slow
+thread = threading.Thread(target=lambda: secrets["A"])
+thread.start()
+reading.wait(20)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    Secrets._fetch = fetch
+    os._exit(0 if secrets["A"] == "value" else 1)
+print(os.waitpid(pid, 0)[1])
+go_on.set()
+thread.join()
+"""
+
+
+def test_a_process_that_is_forked_during_the_fetch_fetches_by_itself():
+    """The thread that holds the lock is in the parent only."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED_IN_THE_FETCH],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "0\n", done.stderr
+
+
 def test_offline_every_secret_is_empty_and_no_store_is_touched(monkeypatch, counting, fill):
     name = fill(A="1")
     monkeypatch.setenv("KMS_SECRETS_OFFLINE", "1")
