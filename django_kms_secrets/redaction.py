@@ -215,8 +215,8 @@ def parts(value: str) -> set[str]:
     elif "\n" in value:
         found.update(line.strip() for line in value.splitlines() if not line.startswith("-----"))
     else:
-        found.update(_credentials(value))
-        found.update(_items(value))
+        for item in (value, *_items(value)):
+            found |= {item, *_credentials(item)}
     return {part for part in found if len(part) >= FLOOR}
 
 
@@ -255,10 +255,9 @@ def _credentials(value: str) -> set[str]:
 def _items(value: str) -> set[str]:
     """What env.list() and env.dict() would make of it; a sentence with a comma is no list."""
     items = [item.strip() for item in value.split(",")]
-    if len(items) == 1 or any(re.search(r"\s", item) for item in items):
-        items = []
-    pairs = [item.partition("=")[2] for item in (items or [value])]
-    return {*items, *(text for text in pairs if "://" not in value)}
+    if any(re.search(r"\s", item) for item in items):
+        return set()
+    return {*items, *(item.partition("=")[2] for item in items if "://" not in item)}
 
 
 def forms(text: str) -> set[str]:
