@@ -40,7 +40,7 @@ def context(request):
     try:
         {}[str(secrets["MISSING_KEY"])]
     except KeyError:
-        int(secrets["CONTEXT"])
+        int(str(secrets["CONTEXT"]))
 
 
 def document(request):
