@@ -55,7 +55,7 @@ def _clean(record: logging.LogRecord) -> None:
 def _clean_message(record: logging.LogRecord) -> None:
     message = _message(record)
     clean = redact(message)
-    if record.name.partition(".")[0] in _WIRE and _PLAINTEXT.search(message):
+    if str(record.name).partition(".")[0] in _WIRE and _PLAINTEXT.search(message):
         clean = "a message with plaintext of AWS in it is hidden"
     if clean != message or _has_secrets(record.args):
         record.msg, record.args = clean, ()
