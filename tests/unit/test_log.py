@@ -100,6 +100,14 @@ def test_tracebacks(log):
     assert record.exc_info[2] is exc.__traceback__
 
 
+def test_where_in_a_template(log):
+    """Django's mails show the place in a template, of a stand-in too."""
+    exc = failed(ValueError(VALUE))
+    exc.template_debug = {"line": 1}
+    log.logger.error("failed", exc_info=exc)
+    assert log.records[0].exc_info[1].template_debug == {"line": 1}
+
+
 def test_a_cycle_of_exceptions_ends(log):
     """A chain that comes back to itself is followed once."""
     one, two = failed(ValueError(VALUE)), failed(ValueError("two"))

@@ -106,6 +106,11 @@ def test_overlapping_values_are_all_covered(values, text):
     assert Matcher(values).redact(text).replace(MASK, "") == kept
 
 
+def test_a_value_inside_another_hides_no_less():
+    """The longer one is hidden to its end."""
+    assert Matcher(["abcdefghijklmnop", "defghijk"]).redact("abcdefghijklmnop!") == f"{MASK}!"
+
+
 def test_short_values_stay(loaded):
     """A port or a "yes" is not looked for, so that it does not blank the page."""
     loaded.add(["5432", "yes", "x" * (FLOOR - 1)])

@@ -22,7 +22,8 @@ from django_kms_secrets.types import MASK
 
 # Made here, for reports show the lines of this file as well.
 CORE = secrets.token_hex(8)
-VALUE = f"hunter2 & <{CORE}>"
+# So long that a printer breaks it in pieces.
+VALUE = f"hunter2 & {'words ' * 20}<{CORE}>"
 FILTER = f"{RedactingExceptionReporterFilter.__module__}.RedactingExceptionReporterFilter"
 
 
@@ -100,7 +101,7 @@ def test_parameters_are_clean():
     before = dict(request.POST.lists())
     for text in both(reporter(lambda: fail("x"), request=request)):
         assert CORE not in text
-        assert MASK in text
+        assert text.count(MASK) >= 4
     assert dict(request.POST.lists()) == before, "the request itself is not changed"
 
 

@@ -2,7 +2,8 @@
 
 import logging.config
 import os
-import sys
+
+import django
 
 from django_kms_secrets import load
 
@@ -56,7 +57,7 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "other": env.cache("CACHE_URL"),
 }
-if sys.modules["django"].VERSION < (6, 1):
+if django.VERSION < (6, 1):
     EMAIL_HOST_PASSWORD = secrets["EMAIL_HOST_PASSWORD"]
 MAIL = {"password": secrets["EMAIL_HOST_PASSWORD"]}
 SERVICE = env.url("SERVICE_URL")
@@ -70,7 +71,7 @@ NESTED = {"a": [{"b": (secrets["NESTED"],)}]}
 
 DEBUG = os.environ["SITE_DEBUG"] == "1"
 ALLOWED_HOSTS = ["*"]
-ADMINS = ["admin@example.com"]
+ADMINS = ["admin@example.com"] if django.VERSION >= (6, 0) else [("", "admin@example.com")]
 INSTALLED_APPS = ["django_kms_secrets"]
 MIDDLEWARE = []
 ROOT_URLCONF = "site_urls"
