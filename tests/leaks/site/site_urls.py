@@ -52,9 +52,11 @@ def undecodable(request):
 
 
 def note(request):
-    exc = Failed("note")
+    exc, text = Failed("note"), f"with {secrets['NOTE']}"
     if sys.version_info >= (3, 11):
-        exc.add_note(f"with {secrets['NOTE']}")
+        exc.add_note(text)
+    else:
+        exc.args += (text,)
     raise exc
 
 
