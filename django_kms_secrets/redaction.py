@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Seven is also what four bytes need to stand, wherever they begin, at a multiple of four (3 + 4).
 #: So a text is read as numbers of four bytes, and each is looked up once, however many secrets
 #: there are: 1 MB and 100 secrets in 5600 forms take 20 ms. One regular expression of all forms,
-#: longest first, takes 13 seconds, for it tries them all at every position.
+#: longest first, takes 1.3 seconds for a tenth of that: it tries them all at every position.
 FLOOR = 7
 _GRAM = 4
 
