@@ -16,3 +16,4 @@ class KmsSecretsConfig(AppConfig):
 
         register(checks.check_configuration)
         register(checks.check_online, deploy=True)
+        register(checks.check_reporting, deploy=True)

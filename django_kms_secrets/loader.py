@@ -13,6 +13,7 @@ from .config import Config, read_config
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
+from .redaction import Loaded
 from .types import PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Secrets(Mapping[str, SecretStr]):
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
         self._stages: dict[str, dict[str, SecretStr]] = {}
+        # What the filters of `reporting`, `log` and `sentry` hide, as long as this object lives.
+        self._loaded = Loaded()
         _LIVING[id(self)] = self
 
     def __getitem__(self, name: str) -> SecretStr:
@@ -269,6 +272,7 @@ class Secrets(Mapping[str, SecretStr]):
         origin: dict[str, _Layer] = {}
         for layer in self._layers:
             found = layer.fetch(only)
+            self._loaded.add(found.values())
             values.update(found)
             origin.update(dict.fromkeys(found, layer))
         return values, origin
@@ -302,6 +306,7 @@ class Secrets(Mapping[str, SecretStr]):
             if name not in self._stages:
                 root = self._root_of(name)
                 values = self._origin[root].stages(root) if root else {}
+                self._loaded.add(values.values())
                 reached = {stage: _reach(root, value, name) for stage, value in values.items()}
                 self._stages[name] = {stage: value for stage, value in reached.items() if value}
             return self._stages[name]

@@ -62,5 +62,9 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
+# Reports of errors show no value of a secret, with DEBUG on or off.
+DEFAULT_EXCEPTION_REPORTER = "django_kms_secrets.reporting.RedactingExceptionReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "django_kms_secrets.reporting.RedactingExceptionReporterFilter"
+
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

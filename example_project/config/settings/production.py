@@ -83,7 +83,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"redacting": {"()": "django_kms_secrets.log.RedactingFilter"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["redacting"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     # It would tell with every client where it found its credentials and endpoint.
     "loggers": {"botocore": {"level": "WARNING"}},

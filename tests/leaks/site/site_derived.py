@@ -1,0 +1,38 @@
+"""The same site, which makes ordinary strings of its secrets, in every way that people do."""
+
+import base64
+import os
+from urllib.parse import quote
+
+from site_settings import *  # noqa: F403
+from site_settings import secrets
+
+
+class Client:
+    """An object that shows what it holds."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def __repr__(self):
+        return f"<Client {self.token}>"
+
+
+BROKER_URL = str(secrets["BROKER_URL"])
+MONITOR = str(secrets["SENTRY_DSN"])
+BANNER = str(secrets["BANNER"])
+GREETING = f"hello {secrets['FORMATTED']}"
+SUM = "begin" + secrets["ADDED"]
+PEERS = ["peer", str(secrets["LISTED"])]
+SERVICES = {"a": {"b": ({"c": str(secrets["MAPPED"])},)}}
+FLAGS = {str(secrets["IN_A_SET"])}
+BLOB = b"\0" + secrets["BLOB"].encode()
+HEADERS = {"x": "Basic " + base64.b64encode(b"me:" + secrets["BASIC"].encode()).decode()}
+CALLBACK = "https://site.example/?next=" + quote(secrets["QUOTED"])
+DIGITS = secrets["HEXADECIMAL"].encode().hex()
+CLIENT = Client(str(secrets["OBJECT"]))
+PHRASE = str(secrets["PHRASE"])
+PEM = str(secrets["PEM"])
+AWKWARD = str(secrets["AWKWARD"])
+UNICODE = str(secrets["UNICODE"])
+os.environ["COPIED"] = secrets["ENVIRON"]
