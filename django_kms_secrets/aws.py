@@ -41,6 +41,7 @@ SERVICE_NAMES = {
     "dynamodb": "DynamoDB",
     "kms": "KMS",
     "secretsmanager": "Secrets Manager",
+    "sts": "STS",
 }
 
 _BAD_CREDENTIALS = {

@@ -23,6 +23,7 @@ from ..base import (
     BaseStore,
     KeyedStore,
     NumberedStore,
+    PolicyStore,
     PrunedStore,
     ReencryptedStore,
     StagedStore,
@@ -33,6 +34,7 @@ from ..base import (
     put_runs,
 )
 from .keys import DataKeys
+from .policy import Policy
 from .records import Contexts, Records
 from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
@@ -40,6 +42,8 @@ from .versions import PENDING_VERSION, entries, entry, is_number, next_version, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from ..base import Statement
 
 T = TypeVar("T")
 
@@ -56,7 +60,13 @@ TABLE_SECONDS = 120.0
 
 
 class CredStashStore(
-    BaseStore, NumberedStore, KeyedStore, StagedStore, ReencryptedStore, PrunedStore
+    BaseStore,
+    NumberedStore,
+    KeyedStore,
+    StagedStore,
+    ReencryptedStore,
+    PrunedStore,
+    PolicyStore,
 ):
     """A credstash table, read and written so that credstash 1.17.1 can share it.
 
@@ -447,6 +457,16 @@ class CredStashStore(
         """Create a KMS key and the alias that `key_id` names."""
         return self._run([partial(self._keys.create, f"Secrets in the table {self.table}")])[0]
 
+    # Permissions
+
+    def statements(
+        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
+    ) -> list[Statement]:
+        """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
+        kms_region = self.kms_region_name or self.region_name
+        policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
+        return policy.of(role, names, listing, keys)
+
     # Shared
 
     @property
@@ -459,8 +479,11 @@ class CredStashStore(
 
     @property
     def _records(self) -> Records:
-        contexts = Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
-        return Records(self._keys, contexts, self.digest, self.place)
+        return Records(self._keys, self._contexts, self.digest, self.place)
+
+    @property
+    def _contexts(self) -> Contexts:
+        return Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
 
     def _opened(self) -> list[Service]:
         if not self._services:

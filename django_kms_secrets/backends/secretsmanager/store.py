@@ -11,6 +11,7 @@ from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
+    PolicyStore,
     ReencryptedStore,
     RotatingStore,
     StagedStore,
@@ -22,14 +23,17 @@ from ..base import (
 from .api import Api, version_of
 from .document import Document
 from .names import Names
+from .policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ..base import Statement
+
 T = TypeVar("T")
 
 
-class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStore):
+class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStore, PolicyStore):
     """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
 
     Options (``secret_id`` or ``prefix``, not both):
@@ -238,6 +242,17 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
     def setup(self) -> bool:
         """Create the document; a prefix needs nothing."""
         return self._do(lambda names: names.setup())
+
+    # Permissions
+
+    def statements(
+        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
+    ) -> list[Statement]:
+        """On the ARNs of the secrets; a document is one for all its names."""
+        policy = Policy(self.secret_id, self.prefix, self.key_id, self.region_name)
+        return policy.of(role, names, listing, keys)
+
+    # Shared
 
     def _id_of(self, name: str) -> str:
         return self.secret_id or f"{self.prefix}{name}"
