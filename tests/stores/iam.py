@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from moto.kms.models import kms_backends
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -43,24 +45,27 @@ def arn(service: str, resource: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
 
 
-@dataclass
 class Keys:
-    """The KMS keys of an account: which alias names which, and which made which data key.
+    """moto's KMS keys, and the aliases that name them."""
 
-    moto's ciphertext begins with the id of its key.
-    """
-
-    aliases: dict[str, str]
+    def __init__(self) -> None:
+        self._backend: Any = kms_backends[ACCOUNT][REGION]
 
     def arn(self, body: Mapping[str, Any]) -> str:
+        """The ARN of the key that a request uses; "" for an alias that names none."""
         named = body.get("KeyId")
-        if named is None:
+        if named is None:  # moto's ciphertext begins with the id of its key
             named = base64.b64decode(body["CiphertextBlob"])[:36].decode()
-        named = self.aliases.get(named, named)
-        return named if named.startswith("arn:") else arn("kms", f"key/{named}")
+        for key, aliases in self._aliases():
+            if named in aliases or named in {key, arn("kms", f"key/{key}")}:
+                return arn("kms", f"key/{key}")
+        return ""
 
     def names_of(self, key: str) -> list[str]:
-        return [alias for alias, named in self.aliases.items() if key.endswith(f"/{named}")]
+        return [alias for known, names in self._aliases() for alias in names if known in key]
+
+    def _aliases(self) -> list[tuple[str, list[str]]]:
+        return [(key, list(kept.aliases)) for key, kept in self._backend.keys.items()]
 
 
 def asks(operation: str, body: Mapping[str, Any], keys: Keys) -> Iterator[Ask]:
@@ -95,7 +100,8 @@ def _kms(operation: str, body: Mapping[str, Any], keys: Keys) -> Iterator[Ask]:
         yield Ask("kms:CreateAlias", arn("kms", body["AliasName"]))
         yield Ask("kms:CreateAlias", keys.arn({"KeyId": body["TargetKeyId"]}))
         return
-    key = keys.arn(body)
+    if not (key := keys.arn(body)):
+        return  # AWS says first that there is no such key
     pairs = body.get("EncryptionContext") or {}
     context = {f"kms:EncryptionContext:{name}": [value] for name, value in pairs.items()}
     if pairs:

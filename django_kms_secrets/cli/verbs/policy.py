@@ -126,7 +126,9 @@ def _facts(
         )
     if options["format"] == "json":
         region = store.region_name or account.default_region(store.profile_name)
-        facts = replace(facts, region=region, partition=account.partition_of(region, store.profile_name))
+        facts = replace(
+            facts, region=region, partition=account.partition_of(region, store.profile_name)
+        )
     return facts
 
 
