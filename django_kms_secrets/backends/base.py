@@ -6,17 +6,17 @@ import abc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from ..exceptions import SecretNotFound, SecretsError, VersionConflict
+from ..exceptions import AccessDenied, SecretNotFound, SecretsError, VersionConflict
 from ..types import CURRENT, PENDING, STAGES, SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any
 
     from django.core.checks import CheckMessage
     from typing_extensions import Self
 
-    from ..aws import Timeouts
+    from ..aws import Service, Timeouts
     from ..types import Secret, SecretVersion
 
 T = TypeVar("T")
@@ -427,6 +427,58 @@ class AWSStore(abc.ABC):
     profile_name: str | None
     endpoint_url: str | None
     timeouts: Timeouts
+    _services: list[Service]
+
+    @property
+    def services(self) -> Sequence[Service]:
+        """The services that it asks, between ``open`` and ``close``."""
+        return tuple(self._services)
+
+
+#: How a check ends, from good to bad.
+OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a check saw.
+
+    Attributes:
+        text: in one sentence, without a value.
+        state: OK, SKIPPED or WARNING. What is wrong is an exception.
+        hint: what to do about it.
+    """
+
+    text: str
+    state: str = OK
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at a store.
+
+    Attributes:
+        name: of what.
+        look: looks, and reads only; a SecretsError is what is wrong.
+        needs: checks that must not have failed, or this one need not be tried.
+    """
+
+    name: str
+    look: Callable[[], Seen]
+    needs: Sequence[str] = ()
+
+
+class DiagnosedStore(AWSStore):
+    """A store that knows what can be wrong with it."""
+
+    @abc.abstractmethod
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """What to look at, in this order, between ``open`` and ``close``.
+
+        Args:
+            names: what the settings read; None for all there is.
+        """
 
 
 class PolicyStore(AWSStore):
@@ -469,6 +521,46 @@ def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
     if "alias/" in key_id:
         return KeyOf(key_id, region)
     return key_id if key_id.startswith("arn:") else Arn("kms", region, f"key/{key_id}")
+
+
+def not_allowed(error: AccessDenied) -> Seen:
+    """A check that a reader need not be able to make, and cannot.
+
+    Raises:
+        AccessDenied: it is not a permission that is missing, but the credentials.
+    """
+    if not error.permission:
+        raise error
+    return Seen(f"{error.permission} is not allowed, and no reader needs it", SKIPPED)
+
+
+def names_there(names: Sequence[str] | None, found: Collection[str], place: str) -> Seen:
+    """Whether all that the settings read is there.
+
+    Raises:
+        SecretNotFound: some are missing.
+    """
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise SecretNotFound(
+            f"{len(missing)} of {len(names or ())} NAMES are not in {place}: {', '.join(missing)}",
+            hint=f"`secrets put {missing[0]}` writes one, `secrets keys` lists what is there",
+            names=missing,
+        )
+    if not found:
+        return Seen(f"there is nothing in {place}", WARNING, "`secrets putall FILE` fills it")
+    return Seen(f"all {len(names)} NAMES are there" if names else f"{len(found)} names")
+
+
+def pending_names(names: Sequence[str]) -> Seen:
+    """Which rotations are not over."""
+    if not names:
+        return Seen("no value is pending")
+    return Seen(
+        f"a value is pending: {', '.join(names)}",
+        WARNING,
+        f"`secrets rotate {names[0]} --promote`, or --abandon, once every host is deployed",
+    )
 
 
 def checked(name: str, value: str = "") -> None:

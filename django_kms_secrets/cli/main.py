@@ -14,6 +14,7 @@ from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
     delete,
+    doctor,
     get,
     getall,
     history,
@@ -67,6 +68,7 @@ VERBS: dict[str, Verb | Starter] = {
     "rollback": rollback,
     "reencrypt": reencrypt,
     "policy": policy,
+    "doctor": doctor,
     "delete": delete,
 }
 

@@ -21,6 +21,7 @@ from ...exceptions import (
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
+    DiagnosedStore,
     KeyedStore,
     NumberedStore,
     PolicyStore,
@@ -33,6 +34,7 @@ from ..base import (
     not_found,
     put_runs,
 )
+from .diagnosis import Diagnosis
 from .keys import DataKeys
 from .policy import Policy
 from .records import Contexts, Records
@@ -43,7 +45,7 @@ from .versions import PENDING_VERSION, entries, entry, is_number, next_version, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..base import Statement
+    from ..base import Check, Statement
 
 T = TypeVar("T")
 
@@ -67,6 +69,7 @@ class CredStashStore(
     ReencryptedStore,
     PrunedStore,
     PolicyStore,
+    DiagnosedStore,
 ):
     """A credstash table, read and written so that credstash 1.17.1 can share it.
 
@@ -466,6 +469,20 @@ class CredStashStore(
         kms_region = self.kms_region_name or self.region_name
         policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
         return policy.of(role, names, listing, keys)
+
+    # Looking after it
+
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
+        return Diagnosis(
+            self._table,
+            self._keys,
+            self._records,
+            self.key_id,
+            names,
+            self._run,
+            lambda: len(self.get_many(names)),
+        ).checks()
 
     # Shared
 

@@ -119,7 +119,7 @@ def _facts(
         keys = policy.unknown_keys(statements)
         facts = replace(
             facts,
-            account=facts.account or str(account.caller(store)["Account"]),
+            account=facts.account or str(account.caller(store)[0]["Account"]),
             keys={
                 key: str(account.describe_key(store, key.key_id, key.region)["Arn"]) for key in keys
             },
