@@ -51,7 +51,7 @@ class Policy:
         """The statements for a role; see `PolicyStore.statements`."""
         names = None if role == "admin" else names
         found = [self._items(role, names)]
-        if listing or role in LISTERS:
+        if role in LISTERS or (listing and role == "reader"):
             found.append(Statement("ListTable", ["dynamodb:Scan"], [self._table], note=SCAN_NOTE))
         found += self._records(role, names, keys)
         if role == "admin":
