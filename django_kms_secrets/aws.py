@@ -181,6 +181,7 @@ class Service:
         """
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         self.waiting_for.add(operation)
         try:
@@ -194,7 +195,7 @@ class Service:
             error = (
                 refused(exc.response) if refused else self.refused(operation, code, exc.response)
             )
-        except BotoCoreError as exc:
+        except (BotoCoreError, ResponseParserError) as exc:
             error = self._failed(operation, exc)
         except OSError as exc:
             # botocore has errors of its own for the network: this is a file with credentials.

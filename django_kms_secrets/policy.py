@@ -182,9 +182,11 @@ def as_cloudformation(statements: Sequence[Statement], name: str, facts: Facts) 
 
 
 def _yaml(value: Any, indent: str = "") -> Iterator[str]:
-    """The lines of a mapping, whose keys are plain words or are quoted."""
+    """The lines of a mapping."""
     for key, inner in value.items():
-        head = f"{indent}{key if key.replace('_', '').isalnum() else json.dumps(key)}:"
+        # Null, an operator of conditions, would be no text.
+        word = key.isalnum() and key != "Null"
+        head = f"{indent}{key if word else json.dumps(key)}:"
         if isinstance(inner, dict):
             yield head
             yield from _yaml(inner, f"{indent}  ")

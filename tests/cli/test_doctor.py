@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 
 import boto3
 import pytest
@@ -73,21 +74,40 @@ def names(url, fill):
     return f"{url}&names=A,B"
 
 
+#: What STS says to whom a policy denies it.
+DENIED = (
+    b"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"
+    b"<Message>no</Message></Error></ErrorResponse>"
+)
+
+
 @contextmanager
-def replies(aws, change):
-    """Give every reply to a function that may change its status and headers."""
+def sts_says(aws, status, body):
+    """Give STS's replies a status and a body; it is the one service without X-Amz-Target."""
     moto = aws._moto
 
     def changed(environ, start_response):
-        started = []
-        body = b"".join(moto(environ, lambda *answer: started.extend(answer)))
-        status, headers = change(environ, started[0], list(started[1]))
-        start_response(status, headers)
+        if "HTTP_X_AMZ_TARGET" in environ:
+            return moto(environ, start_response)
+        start_response(status, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
         return [body]
 
     aws._moto = changed
-    yield
-    aws._moto = moto
+    try:
+        yield
+    finally:
+        aws._moto = moto
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A function that sets the clock of AWS, by the Date of its replies."""
+
+    def ahead(seconds):
+        date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+        monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: date)
+
+    return ahead
 
 
 class TestHealthy:
@@ -208,17 +228,24 @@ class TestCredentials:
         assert found.at("error") == ["table", "key"]
         assert "the credentials are not valid" in found["table"]["found"]
 
-    def test_sts_is_optional(self, names, aws):
-        """Who may not ask STS, or cannot reach it, is not ill."""
-
-        def no_sts(environ, status, headers):
-            is_sts = "HTTP_X_AMZ_TARGET" not in environ
-            return ("403 Forbidden" if is_sts else status), headers
-
-        with replies(aws, no_sts):
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [("403 Forbidden", DENIED), ("404 Not Found", b"<html>"), ("503 Busy", b"")],
+        ids=["denied", "something else", "fault"],
+    )
+    def test_sts_is_optional(self, names, aws, status, body):
+        """Who may not ask STS, or does not reach it, is not ill."""
+        with sts_says(aws, status, body):
             found = doctor(names)
         assert found.at("skipped") == ["identity"]
         assert found.code == 0
+
+    def test_sts_does_not_know_us(self, names, aws):
+        """Credentials that STS refuses as such are an error."""
+        body = DENIED.replace(b"AccessDenied", b"InvalidClientTokenId")
+        with sts_says(aws, "403 Forbidden", body):
+            found = doctor(names)
+        assert found.at("error") == ["identity"]
 
 
 class TestReach:
@@ -244,30 +271,21 @@ class TestReach:
         ("seconds", "state"),
         [(0, "ok"), (30, "ok"), (-120, "warning"), (400, "error"), (-400, "error")],
     )
-    def test_clock(self, names, aws, seconds, state):
+    def test_clock(self, names, clock, seconds, state):
         """A clock that is off is seen by the Date of AWS's replies."""
-        date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
-
-        def dated(_, status, headers):
-            return status, [*(pair for pair in headers if pair[0] != "Date"), ("Date", date)]
-
-        with replies(aws, dated):
-            found = doctor(names)
+        clock(seconds)
+        found = doctor(names)
         assert found["clock"]["state"] == state
         if state != "ok":
             assert ("behind" if seconds > 0 else "ahead of") in found["clock"]["found"]
 
-    def test_clock_of_a_refusal(self, names, aws):
+    def test_clock_of_a_refusal(self, names, aws, clock):
         """The clock is read from refusals too: a wrong clock is why AWS refuses."""
-        date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
-
-        def refused(_, status, headers):
-            kept = [pair for pair in headers if pair[0] != "Date"]
-            return "403 Forbidden", [*kept, ("Date", date)]
-
-        with replies(aws, refused):
+        clock(3600)
+        aws.faults.append(lambda *_: (400, "InvalidSignatureException"))
+        with sts_says(aws, "403 Forbidden", DENIED):
             found = doctor(names)
-        assert found["clock"]["state"] == "error"
+        assert found.at("error") == ["table", "key", "clock"]
 
 
 class TestTable:

@@ -23,7 +23,7 @@ from ...backends.base import (
     Seen,
     names_there,
 )
-from ...exceptions import AccessDenied, SecretsError, StoreNotReady, StoreUnavailable
+from ...exceptions import AccessDenied, SecretsError, StoreNotReady
 from ..arguments import add_listing_format
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class _Surroundings:
             if not exc.permission:
                 raise
             return Seen("STS does not say who we are, and need not", SKIPPED)
-        except StoreUnavailable as exc:
+        except SecretsError as exc:
             return Seen(f"{exc.message}; nothing else needs STS", SKIPPED)
         return Seen(f"{found['Arn']} in account {found['Account']}")
 
