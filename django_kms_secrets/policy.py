@@ -232,10 +232,17 @@ def _statement(statement: Statement, text: Callable[[Text], str]) -> dict[str, A
     }
     if statement.conditions:
         made["Condition"] = {
-            operator: {key: [text(value) for value in values] for key, values in keys.items()}
+            operator: {key: _values(operator, values, text) for key, values in keys.items()}
             for operator, keys in statement.conditions.items()
         }
     return made
+
+
+def _values(
+    operator: str, values: Sequence[str | Arn], text: Callable[[Text], str]
+) -> str | list[str]:
+    found = [text(value) for value in values]
+    return found[0] if operator == "Null" else found  # it is one or the other
 
 
 def _joined(part: str | Arn, facts: Facts, quote: Callable[[str], str]) -> str:

@@ -54,7 +54,7 @@ class TestOffline:
                         "Effect": "Allow",
                         "Action": ["kms:Decrypt"],
                         "Resource": [KEY],
-                        "Condition": {"Null": {"kms:EncryptionContextKeys": ["true"]}},
+                        "Condition": {"Null": {"kms:EncryptionContextKeys": "true"}},
                     },
                 ],
             }

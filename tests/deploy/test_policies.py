@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import hcl2
 import pytest
+from cfnlint.api import ManualArgs, lint_file
 
 from ..cli.doors import inside
 from ..cli.test_policy import ACCOUNT, GIVEN, KEY, STORES
@@ -23,7 +22,9 @@ with warnings.catch_warnings():
 
 ROLES = ("reader", "writer", "rotator", "admin")
 each = pytest.mark.parametrize(("role", "url"), [(role, url) for role in ROLES for url in STORES])
-#: What parliament says of actions that take no resource, of ours.
+#: A key of the resource, not of the action: parliament knows those of actions.
+RESOURCE_ALIASES = "Unknown condition kms:ResourceAliases"
+#: What Terraform's data sources give.
 LOOKED_UP = {
     "${data.aws_partition.current.partition}": "aws",
     "${data.aws_region.current.id}": "ap-northeast-2",
@@ -41,8 +42,10 @@ def printed(role: str, url: str, *words: str) -> str:
 
 
 def in_json(role: str, url: str) -> dict[str, Any]:
-    named = "key_id" in url or url.startswith("credstash")
-    policy: dict[str, Any] = json.loads(printed(role, url, *(GIVEN if named else GIVEN[:2])))
+    """The policy in JSON. An admin's names the key by its alias."""
+    table = url.startswith("credstash")
+    given = GIVEN if "key_id" in url or (table and role != "admin") else GIVEN[:2]
+    policy: dict[str, Any] = json.loads(printed(role, url, *given))
     return policy
 
 
@@ -50,7 +53,11 @@ def findings(policy: dict[str, Any]) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = parliament.analyze_policy_string(json.dumps(policy)).findings
-    return [f"{finding.issue} {finding.detail}" for finding in found]
+    return [
+        f"{finding.issue} {finding.detail}"
+        for finding in found
+        if not str(finding.detail).startswith(RESOURCE_ALIASES)
+    ]
 
 
 @each
@@ -105,7 +112,10 @@ def test_terraform_is_the_same_policy(role: str, url: str) -> None:
         }
         for condition in statement.get("condition", []):
             operator = made.setdefault("Condition", {}).setdefault(_unquoted(condition["test"]), {})
-            operator[_unquoted(condition["variable"])] = _unquoted(condition["values"])
+            values = _unquoted(condition["values"])
+            operator[_unquoted(condition["variable"])] = (
+                values[0] if condition["test"].strip('"') == "Null" else values
+            )
         found.append(made)
     assert found == in_json(role, url)["Statement"]
 
@@ -114,10 +124,6 @@ def test_terraform_is_the_same_policy(role: str, url: str) -> None:
 def test_cloudformation_is_a_template(url: str, tmp_path: Path) -> None:
     """cfn-lint has nothing to say about the templates."""
     for role in ROLES:
-        (tmp_path / f"{role}.yaml").write_text(printed(role, url, "-f", "cloudformation"))
-    done = subprocess.run(
-        [sys.executable, "-m", "cfnlint", *map(str, tmp_path.glob("*.yaml"))],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+        path = tmp_path / f"{role}.yaml"
+        path.write_text(printed(role, url, "-f", "cloudformation"))
+        assert lint_file(path, ManualArgs(include_checks=["I"], regions=["eu-west-1"])) == []

@@ -146,7 +146,7 @@ def _fits(statement: Mapping[str, Any], ask: Ask) -> bool:
 
 def _holds(operator: str, values: Sequence[str], found: Sequence[str]) -> bool:
     if operator == "Null":
-        return (not found) == (values == ["true"])
+        return (not found) == (values == "true")
     quantifier, _, plain = operator.rpartition(":")
     compare = {"StringEquals": _equal, "StringLike": _like}[plain]
     each = [any(compare(value, one) for value in values) for one in found]
