@@ -6,12 +6,14 @@ Every error is raised outside the ``except`` block that caught botocore's, so th
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import import_module
 from json import JSONDecodeError
@@ -42,6 +44,7 @@ SERVICE_NAMES = {
     "dynamodb": "DynamoDB",
     "kms": "KMS",
     "secretsmanager": "Secrets Manager",
+    "sts": "STS",
 }
 
 _BAD_CREDENTIALS = {
@@ -77,7 +80,7 @@ _FAULTS = {
     "ServiceUnavailable",
 }
 
-_CREDENTIALS_HINT = (
+CREDENTIALS_HINT = (
     "give the process a role (ECS task role, instance profile), or set AWS_PROFILE, or set "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
@@ -149,10 +152,13 @@ class Service:
     Attributes:
         client: the boto3 client.
         name: the service's name for people.
+        clock: how far the service's clock is ahead of ours, by its last reply (seconds); None
+            before that.
     """
 
     client: Any
     name: str
+    clock: float | None = None
     # Operations that were sent and not yet answered, for the message of a missed deadline.
     waiting_for: set[str] = field(default_factory=set)
 
@@ -180,25 +186,34 @@ class Service:
         """
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         self.waiting_for.add(operation)
         try:
             reply: dict[str, Any] = getattr(self.client, xform_name(operation))(**parameters)
+            self._read_clock(reply)
             return _Reply(_masked(reply), f"{operation} of {self.place}")
         except ClientError as exc:
+            self._read_clock(exc.response)
             code = exc.response.get("Error", {}).get("Code", "unknown")
             refused = (refusals or {}).get(code)
             error = (
                 refused(exc.response) if refused else self.refused(operation, code, exc.response)
             )
-        except BotoCoreError as exc:
+        except (BotoCoreError, ResponseParserError) as exc:
             error = self._failed(operation, exc)
         except OSError as exc:
             # botocore has errors of its own for the network: this is a file with credentials.
-            error = _no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
+            error = no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
         finally:
             self.waiting_for.discard(operation)
         raise error
+
+    def _read_clock(self, reply: Mapping[str, Any]) -> None:
+        headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        with contextlib.suppress(TypeError, ValueError):  # no date, or none that is one
+            theirs = parsedate_to_datetime(headers.get("date"))
+            self.clock = theirs.timestamp() - time.time()
 
     def refused(
         self,
@@ -226,10 +241,13 @@ class Service:
                 "`aws sts get-caller-identity` shows whose they are",
             )
         if code in _DENIED:
-            return AccessDenied(
+            permission = f"{self.name.replace(' ', '').lower()}:{operation}"
+            error = AccessDenied(
                 f"{where}: {reply.get('Error', {}).get('Message', 'no reason given')}",
-                hint=f"allow {self.name.replace(' ', '').lower()}:{operation} to this role or user",
+                hint=f"allow {permission} to this role or user",
             )
+            error.permission = permission
+            return error
         if code in _THROTTLED:
             return StoreUnavailable(
                 f"{where}: too many requests", hint="try again, or ask AWS for a higher quota"
@@ -250,10 +268,10 @@ class Service:
         kind = type(exc).__name__
         if kind in {"NoCredentialsError", "PartialCredentialsError"}:
             return AccessDenied(
-                f"no AWS credentials for {operation} of {self.name}", hint=_CREDENTIALS_HINT
+                f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
             )
         if "Credential" in kind or "Token" in kind or "SSO" in kind:
-            return _no_credentials(kind, f" for {operation} of {self.name}")
+            return no_credentials(kind, f" for {operation} of {self.name}")
         if kind == "ParamValidationError":
             return SecretsError(
                 f"{operation} of {self.name} was not sent: a parameter is not valid",
@@ -325,7 +343,7 @@ def _make_services(
     except BotoCoreError as exc:
         error = _not_opened(type(exc).__name__, exc.kwargs.get("profile"))
     except (OSError, JSONDecodeError) as exc:
-        error = _no_credentials(type(exc).__name__)  # of a program or a file that gives them
+        error = no_credentials(type(exc).__name__)  # of a program or a file that gives them
     except ValueError:
         what = f"endpoint_url {endpoint_url!r}" if endpoint_url else "an AWS_ENDPOINT_URL variable"
         error = SecretsError(
@@ -346,16 +364,17 @@ def _not_opened(kind: str, profile_name: str | None) -> SecretsError:
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
     if "Credential" in kind or "Token" in kind or "SSO" in kind:
-        return _no_credentials(kind)
+        return no_credentials(kind)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
         hint="check ~/.aws/config and the AWS_* variables",
     )
 
 
-def _no_credentials(kind: str, request: str = "") -> AccessDenied:
+def no_credentials(kind: str, request: str = "") -> AccessDenied:
+    """The error for a source of credentials that fails, by the name of its exception."""
     return AccessDenied(
-        f"the AWS credentials{request} could not be fetched ({kind})", hint=_CREDENTIALS_HINT
+        f"the AWS credentials{request} could not be fetched ({kind})", hint=CREDENTIALS_HINT
     )
 
 

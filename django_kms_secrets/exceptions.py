@@ -46,7 +46,13 @@ class StoreNotReady(SecretsError):
 
 
 class AccessDenied(SecretsError):
-    """There are no credentials, they are not valid, or they may not do this."""
+    """There are no credentials, they are not valid, or they may not do this.
+
+    Attributes:
+        permission: the one that is missing, such as ``dynamodb:Query``, where that is what it is.
+    """
+
+    permission = ""
 
 
 class DecryptionError(SecretsError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..exceptions import (
+    AccessDenied,
     DecryptionError,
     SecretIntegrityError,
     SecretNotFound,
@@ -16,12 +18,13 @@ from ..exceptions import (
 from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any
 
     from django.core.checks import CheckMessage
     from typing_extensions import Self
 
+    from ..aws import Service, Timeouts
     from ..types import Secret, SecretVersion
 
 T = TypeVar("T")
@@ -30,6 +33,9 @@ logger = logging.getLogger("django_kms_secrets")
 
 #: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
 ABSENT = ""
+
+#: Whom `PolicyStore.statements` knows.
+ROLES = ("reader", "writer", "rotator", "admin")
 
 
 class BaseStore(abc.ABC):
@@ -375,6 +381,196 @@ class KeyedStore(abc.ABC):
         Returns:
             True if the key was created, False if it was there.
         """
+
+
+@dataclass(frozen=True)
+class Arn:
+    """An ARN whose partition and account only its reader knows.
+
+    Attributes:
+        service: as ARNs call it.
+        region: None for the default region.
+        resource: what stands after the account; * and ? are wildcards (see `literal`).
+    """
+
+    service: str
+    region: str | None
+    resource: str
+
+
+@dataclass(frozen=True)
+class KeyOf:
+    """The ARN of the KMS key that an alias names: AWS has to be asked.
+
+    Attributes:
+        key_id: the alias, or the alias's ARN.
+        region: None for the default region.
+    """
+
+    key_id: str
+    region: str | None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a policy allows.
+
+    Attributes:
+        sid: its name in the policy.
+        actions: such as ``dynamodb:Query``.
+        resources: on what; ``*`` where AWS knows no resource.
+        conditions: operator -> condition key -> values, any of which will do.
+        note: what whoever grants it should know; "" for nothing.
+    """
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str | Arn | KeyOf]
+    conditions: Mapping[str, Mapping[str, Sequence[str | Arn]]] = field(default_factory=dict)
+    note: str = ""
+
+
+class AWSStore(abc.ABC):
+    """A store in AWS: what its clients are made of."""
+
+    region_name: str | None
+    profile_name: str | None
+    endpoint_url: str | None
+    timeouts: Timeouts
+    _services: list[Service]
+
+    @property
+    def services(self) -> Sequence[Service]:
+        """The services that it asks, between ``open`` and ``close``."""
+        return tuple(self._services)
+
+
+#: How a check ends, from good to bad.
+OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a check saw.
+
+    Attributes:
+        text: in one sentence, without a value.
+        state: OK, SKIPPED or WARNING. What is wrong is an exception.
+        hint: what to do about it.
+    """
+
+    text: str
+    state: str = OK
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at a store.
+
+    Attributes:
+        name: of what.
+        look: looks, and reads only; a SecretsError is what is wrong.
+        needs: checks that must not have failed, or this one need not be tried.
+    """
+
+    name: str
+    look: Callable[[], Seen]
+    needs: Sequence[str] = ()
+
+
+class DiagnosedStore(AWSStore):
+    """A store that knows what can be wrong with it."""
+
+    @abc.abstractmethod
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """What to look at, in this order, between ``open`` and ``close``.
+
+        Args:
+            names: what the settings read; None for all there is.
+        """
+
+
+class PolicyStore(AWSStore):
+    """A store behind IAM, which knows the least that a role of its users needs."""
+
+    @abc.abstractmethod
+    def statements(
+        self,
+        role: str,
+        *,
+        names: Sequence[str] | None,
+        listing: bool,
+        keys: Sequence[str],
+    ) -> list[Statement]:
+        """What to allow to a role, by the OPTIONS alone: nothing is opened or sent.
+
+        Args:
+            role: one of `ROLES`: a reader has the settings' fetch, fallbacks and previous values; a
+                writer put and putall; a rotator rotate, rollback and reencrypt; an admin every
+                verb.
+            names: which names, without the store's prefix; None for all under the prefix. An admin
+                has them all.
+            listing: whether a reader reads all there is, and so has to list it.
+            keys: the ARNs of the KMS keys; empty for what OPTIONS say.
+        """
+
+
+def literal(text: str) -> str:
+    """Text of a policy in which no character is a wildcard or begins a variable."""
+    return "".join(f"${{{char}}}" if char in "$*?" else char for char in text)
+
+
+def plain(text: str) -> str:
+    """Text of a policy where there are no wildcards, in which nothing is a variable."""
+    return text.replace("$", "${$}")
+
+
+def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
+    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS."""
+    if "alias/" in key_id:
+        return KeyOf(key_id, region)
+    return key_id if key_id.startswith("arn:") else Arn("kms", region, f"key/{key_id}")
+
+
+def not_allowed(error: AccessDenied) -> Seen:
+    """A check that a reader need not be able to make, and cannot.
+
+    Raises:
+        AccessDenied: it is not a permission that is missing, but the credentials.
+    """
+    if not error.permission:
+        raise error
+    return Seen(f"{error.permission} is not allowed, and no reader needs it", SKIPPED)
+
+
+def names_there(names: Sequence[str] | None, found: Collection[str], place: str) -> Seen:
+    """Whether all that the settings read is there.
+
+    Raises:
+        SecretNotFound: some are missing.
+    """
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise SecretNotFound(
+            f"{len(missing)} of {len(names or ())} NAMES are not in {place}: {', '.join(missing)}",
+            hint=f"`secrets put {missing[0]}` writes one, `secrets keys` lists what is there",
+            names=missing,
+        )
+    if not found:
+        return Seen(f"there is nothing in {place}", WARNING, "`secrets putall FILE` fills it")
+    return Seen(f"all {len(names)} NAMES are there" if names else f"{len(found)} names")
+
+
+def pending_names(names: Sequence[str]) -> Seen:
+    """Which rotations are not over."""
+    if not names:
+        return Seen("no value is pending")
+    return Seen(
+        f"a value is pending: {', '.join(names)}",
+        WARNING,
+        f"`secrets rotate {names[0]} --promote`, or --abandon, once every host is deployed",
+    )
 
 
 def checked(name: str, value: str = "") -> None:

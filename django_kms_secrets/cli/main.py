@@ -6,18 +6,21 @@ import argparse
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from ..config import URL_VARIABLE, read_config
 from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
     delete,
+    doctor,
     get,
     getall,
     history,
     keys,
     list_,
+    policy,
     put,
     putall,
     reencrypt,
@@ -27,13 +30,14 @@ from .verbs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..backends.base import BaseStore
     from ..config import Config
     from .console import Console
 
 
+@runtime_checkable
 class Verb(Protocol):
     """What a module of ``verbs`` has; ``ALIASES``, ``prepare`` and ``configure`` may be added."""
 
@@ -41,8 +45,17 @@ class Verb(Protocol):
     def run(self, store: BaseStore, options: Mapping[str, Any], console: Console) -> int: ...
 
 
+class Starter(Protocol):
+    """A verb that reads the configuration itself, because it needs no store or a broken one."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def start(
+        self, read: Callable[[], Config], options: Mapping[str, Any], console: Console
+    ) -> int: ...
+
+
 #: In the order of the help.
-VERBS: dict[str, Verb] = {
+VERBS: dict[str, Verb | Starter] = {
     "setup": setup,
     "put": put,
     "get": get,
@@ -54,6 +67,8 @@ VERBS: dict[str, Verb] = {
     "rotate": rotate,
     "rollback": rollback,
     "reencrypt": reencrypt,
+    "policy": policy,
+    "doctor": doctor,
     "delete": delete,
 }
 
@@ -183,15 +198,22 @@ def run(
     """
     verb = VERBS[options["verb"]]
     options = getattr(verb, "prepare", dict)(options)
-    source = options.get("url") or source or os.environ.get(URL_VARIABLE)
+    read = partial(_read, options.get("url") or source)
+    if not isinstance(verb, Verb):
+        return verb.start(read, options, console)
+    config, options = getattr(verb, "configure", _configure)(read(), options)
+    with config.make_store() as store:
+        return verb.run(store, options, console)
+
+
+def _read(source: Mapping[str, Any] | str | None) -> Config:
+    source = source or os.environ.get(URL_VARIABLE)
     if not source:
         raise SecretsError(
             "there is no store to work on",
             hint=f"give --url URL, or set KMS_SECRETS in the settings, or {URL_VARIABLE}",
         )
-    config, options = getattr(verb, "configure", _configure)(read_config(source), options)
-    with config.make_store() as store:
-        return verb.run(store, options, console)
+    return read_config(source)
 
 
 def _configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, Mapping[str, Any]]:

@@ -172,6 +172,8 @@ def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
         "rollback": [["rollback", NAMES[2], "previous"]],
         "reencrypt": [["reencrypt", "--key-id", "alias/other"]],
         "reencrypt --prune": [["reencrypt", "--key-id", "alias/other", "--prune", "--yes"]],
+        "policy": [["policy", "admin", "--account", "123456789012"]],
+        "doctor": [["doctor"]],
         "delete": [["delete", NAMES[0], "--yes"]],
     }[verb.replace("`", "")]
 

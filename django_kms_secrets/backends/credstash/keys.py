@@ -82,6 +82,15 @@ class DataKeys:
         )
         return DataKey(reply["Plaintext"], encrypted_key, reply["KeyId"])
 
+    def describe(self) -> dict[str, Any]:
+        """What KMS knows of the key for new data keys.
+
+        Raises:
+            StoreNotReady: it does not exist.
+        """
+        reply = self._kms.call("DescribeKey", self._no_key(), KeyId=self._key_id)
+        return dict(reply["KeyMetadata"])
+
     def create(self, description: str) -> bool:
         """Create the KMS key and the alias that names it, if the key does not exist.
 
@@ -92,7 +101,7 @@ class DataKeys:
             StoreNotReady: ``key_id`` is no alias, so a new key could not get that name.
         """
         try:
-            self._kms.call("DescribeKey", self._no_key(), KeyId=self._key_id)
+            self.describe()
         except StoreNotReady:
             if not self._key_id.startswith("alias/"):
                 raise

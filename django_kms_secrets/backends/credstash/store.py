@@ -20,8 +20,10 @@ from ...exceptions import (
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
+    DiagnosedStore,
     KeyedStore,
     NumberedStore,
+    PolicyStore,
     PrunedStore,
     ReencryptedStore,
     StagedStore,
@@ -31,7 +33,9 @@ from ..base import (
     not_found,
     put_runs,
 )
+from .diagnosis import Diagnosis
 from .keys import DataKeys
+from .policy import Policy
 from .records import Contexts, Records
 from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
@@ -39,6 +43,8 @@ from .versions import PENDING_VERSION, entries, entry, is_number, next_version, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from ..base import Check, Statement
 
 T = TypeVar("T")
 
@@ -55,7 +61,14 @@ TABLE_SECONDS = 120.0
 
 
 class CredStashStore(
-    BaseStore, NumberedStore, KeyedStore, StagedStore, ReencryptedStore, PrunedStore
+    BaseStore,
+    NumberedStore,
+    KeyedStore,
+    StagedStore,
+    ReencryptedStore,
+    PrunedStore,
+    PolicyStore,
+    DiagnosedStore,
 ):
     """A credstash table, read and written so that credstash 1.17.1 can share it.
 
@@ -445,6 +458,30 @@ class CredStashStore(
         """Create a KMS key and the alias that `key_id` names."""
         return self._run([partial(self._keys.create, f"Secrets in the table {self.table}")])[0]
 
+    # Permissions
+
+    def statements(
+        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
+    ) -> list[Statement]:
+        """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
+        kms_region = self.kms_region_name or self.region_name
+        policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
+        return policy.of(role, names, listing, keys)
+
+    # Looking after it
+
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
+        return Diagnosis(
+            self._table,
+            self._keys,
+            self._records,
+            self.key_id,
+            names,
+            self._run,
+            lambda: len(self.get_many(names)),
+        ).checks()
+
     # Shared
 
     @property
@@ -457,8 +494,11 @@ class CredStashStore(
 
     @property
     def _records(self) -> Records:
-        contexts = Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
-        return Records(self._keys, contexts, self.digest, self.place)
+        return Records(self._keys, self._contexts, self.digest, self.place)
+
+    @property
+    def _contexts(self) -> Contexts:
+        return Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
 
     def _opened(self) -> list[Service]:
         if not self._services:

@@ -195,12 +195,19 @@ class Table:
             time.sleep(0.5)
         return created
 
+    def describe(self) -> dict[str, Any]:
+        """What DynamoDB knows of the table.
+
+        Raises:
+            StoreNotReady: there is none.
+        """
+        return dict(self._call("DescribeTable")["Table"])
+
     def _status(self) -> str:
         try:
-            reply = self._call("DescribeTable")
+            return str(self.describe()["TableStatus"])
         except StoreNotReady:
             return ""
-        return str(reply["Table"]["TableStatus"])
 
     def _query(self, name: str, attributes: Sequence[str], **parameters: Any) -> Iterator[Item]:
         return self._pages(

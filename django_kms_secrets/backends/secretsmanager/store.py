@@ -10,6 +10,8 @@ from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import (
     BaseStore,
+    DiagnosedStore,
+    PolicyStore,
     ReencryptedStore,
     RotatingStore,
     StagedStore,
@@ -19,16 +21,22 @@ from ..base import (
     put_runs,
 )
 from .api import Api, version_of
+from .diagnosis import Diagnosis, staged_names
 from .document import Document
 from .names import Names
+from .policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from ..base import Check, Statement
 
 T = TypeVar("T")
 
 
-class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStore):
+class SecretsManagerStore(
+    BaseStore, StagedStore, RotatingStore, ReencryptedStore, PolicyStore, DiagnosedStore
+):
     """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
 
     Options (``secret_id`` or ``prefix``, not both):
@@ -235,6 +243,44 @@ class SecretsManagerStore(BaseStore, StagedStore, RotatingStore, ReencryptedStor
     def setup(self) -> bool:
         """Create the document; a prefix needs nothing."""
         return self._do(lambda names: names.setup())
+
+    # Permissions
+
+    def statements(
+        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
+    ) -> list[Statement]:
+        """On the ARNs of the secrets; a document is one for all its names."""
+        policy = Policy(self.secret_id, self.prefix, self.key_id, self.region_name)
+        return policy.of(role, names, listing, keys)
+
+    # Looking after it
+
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """A document's DescribeSecret, the settings' fetch, and what is pending."""
+        return Diagnosis(self, bool(self.secret_id), names, self._described, self._waiting).checks()
+
+    def _described(self) -> Mapping[str, Any]:
+        try:
+            return self._ask(lambda api: api.describe(self.secret_id))
+        except SecretNotFound:
+            return {}
+
+    def _waiting(self, names: Collection[str]) -> list[str]:
+        """Those that have a pending value, by what a reader may do."""
+        if self.secret_id:
+            return staged_names(self, names)
+
+        def one(api: Api, name: str) -> bool:
+            try:
+                return bool(api.value(self._id_of(name), PENDING))
+            except SecretNotFound:
+                return False
+
+        ordered = list(names)
+        tasks = self._ask(lambda api: api.run([partial(one, api, name) for name in ordered]))
+        return [name for name, waits in zip(ordered, tasks, strict=True) if waits]
+
+    # Shared
 
     def _id_of(self, name: str) -> str:
         return self.secret_id or f"{self.prefix}{name}"

@@ -1,0 +1,167 @@
+"""Whose account it is: what boto3 knows without asking, and what AWS says when it is asked."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .aws import CREDENTIALS_HINT, Deadline, Service, no_credentials, open_services, run_all
+from .exceptions import AccessDenied, StoreNotReady
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .backends.base import AWSStore
+
+
+def default_region(profile_name: str | None) -> str:
+    """The region of whoever names none: of the environment or the profile. Nothing is sent.
+
+    Raises:
+        StoreNotReady: there is none, or no such profile.
+    """
+    region = _session(profile_name).region_name
+    if not region:
+        raise StoreNotReady(
+            "no AWS region is known",
+            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
+        )
+    return str(region)
+
+
+def partition_of(region: str, profile_name: str | None) -> str:
+    """The partition of a region, such as aws or aws-cn. Nothing is sent.
+
+    Raises:
+        StoreNotReady: botocore does not know the region.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    session = _session(profile_name)
+    try:
+        return str(session.get_partition_for_region(region))
+    except BotoCoreError:
+        pass
+    raise StoreNotReady(
+        f"{region} is no region that botocore knows", hint="check region_name, or update botocore"
+    )
+
+
+def caller(store: AWSStore) -> tuple[dict[str, Any], float | None]:
+    """Whose the credentials are (Account, Arn), and how far the clock of STS is ahead of ours."""
+    return _ask(store, "sts", "GetCallerIdentity", store.region_name)
+
+
+def describe_key(store: AWSStore, key_id: str, region: str | None) -> dict[str, Any]:
+    """What KMS knows of a key: Arn, KeyState and more."""
+    reply, _ = _ask(store, "kms", "DescribeKey", region or store.region_name, KeyId=key_id)
+    return dict(reply["KeyMetadata"])
+
+
+def _ask(
+    store: AWSStore, name: str, operation: str, region: str | None, **parameters: Any
+) -> tuple[dict[str, Any], float | None]:
+    """One request to another service than the store's, within the store's deadline."""
+    (service,) = open_services(
+        {name: region},
+        profile_name=store.profile_name,
+        endpoint_url=store.endpoint_url,
+        timeouts=store.timeouts,
+    )
+    try:
+        (reply,) = run_all(
+            [partial(service.call, operation, **parameters)],
+            deadline=Deadline(store.timeouts.overall),
+            services=[service],
+        )
+    finally:
+        service.client.close()
+    return reply, service.clock
+
+
+def _session(profile_name: str | None) -> Any:
+    from botocore.exceptions import BotoCoreError
+
+    boto3 = import_module("boto3")
+    try:
+        return boto3.session.Session(profile_name=profile_name)
+    except BotoCoreError as exc:
+        kind = type(exc).__name__
+    raise StoreNotReady(
+        f"the AWS configuration cannot be used ({kind})",
+        hint="check profile_name, AWS_PROFILE, ~/.aws/config and the AWS_* variables",
+    )
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Where credentials come from, without them.
+
+    Attributes:
+        source: botocore's name of it, in words where we have some.
+        expires: when; None if they do not.
+    """
+
+    source: str
+    expires: datetime | None
+
+
+_SOURCES = {
+    "env": "the environment",
+    "shared-credentials-file": "the AWS credentials file",
+    "config-file": "the AWS configuration file",
+    "iam-role": "the instance profile",
+    "container-role": "the container's role",
+    "custom-process": "a credential_process",
+}
+
+
+def credentials(store: AWSStore) -> Credentials:
+    """Fetch the credentials, wherever they come from, within the store's deadline.
+
+    Raises:
+        AccessDenied: there are none, or their source fails.
+        StoreUnavailable: it does not answer.
+        StoreNotReady: the AWS configuration cannot be used.
+    """
+    session = _session(store.profile_name)
+    deadline = Deadline(store.timeouts.overall)
+    return run_all([lambda: _credentials(session)], deadline=deadline, services=())[0]
+
+
+def _credentials(session: Any) -> Credentials:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = session.get_credentials()
+        if found is not None:
+            found.get_frozen_credentials()
+            source = _SOURCES.get(found.method, found.method)
+            return Credentials(source, getattr(found, "_expiry_time", None))
+        error = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
+    except (BotoCoreError, OSError, ValueError) as exc:
+        error = no_credentials(type(exc).__name__)
+    except RuntimeError:  # botocore's own, for a source that gives what has expired
+        error = AccessDenied("the AWS credentials have expired", hint=CREDENTIALS_HINT)
+    raise error
+
+
+def override_of(store: AWSStore, service: Service) -> str:
+    """What sends a service's requests elsewhere than to AWS's own endpoint; "" for nothing."""
+    meta = service.client.meta
+    if store.endpoint_url:
+        return 'OPTIONS["endpoint_url"]'
+    suffix = meta.service_model.service_id.hyphenize().replace("-", "_").upper()
+    for variable in (f"AWS_ENDPOINT_URL_{suffix}", "AWS_ENDPOINT_URL"):
+        if os.environ.get(variable) == meta.endpoint_url:
+            return variable
+    host = urlsplit(meta.endpoint_url).hostname or ""
+    own = re.fullmatch(
+        r"[\w.-]+\.(amazonaws\.com(\.cn)?|api\.aws|c2s\.ic\.gov|sc2s\.sgov\.gov)", host
+    )
+    return "" if own else "the AWS configuration file"

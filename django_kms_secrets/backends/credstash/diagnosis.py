@@ -1,0 +1,178 @@
+"""What can be wrong with a CredStash table, its KMS key, and what is in it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...exceptions import AccessDenied, StoreNotReady
+from ..base import WARNING, Check, Seen, names_there, not_allowed, pending_names
+from .table import LISTING, RECORD
+from .versions import PENDING_VERSION, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .keys import DataKeys
+    from .records import Records
+    from .table import Item, Table
+
+_KEY_SCHEMA = [("name", "HASH"), ("version", "RANGE")]
+_KEY_HINTS = {
+    "Disabled": "`aws kms enable-key` enables it",
+    "PendingDeletion": "`aws kms cancel-key-deletion`, then `aws kms enable-key`: after the "
+    "deletion nothing under it can be read, ever",
+}
+
+
+class Diagnosis:
+    """The checks of one table.
+
+    Args:
+        table, keys, records: the parts of the store.
+        key_id: the KMS key for new records, as OPTIONS have it.
+        names: what the settings read; None for all there is.
+        run: runs tasks side by side within the deadline of an operation.
+        fetch: the settings' own read.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        keys: DataKeys,
+        records: Records,
+        key_id: str,
+        names: Sequence[str] | None,
+        run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+        fetch: Callable[[], int],
+    ) -> None:
+        self._table = table
+        self._keys = keys
+        self._records = records
+        self._key_id = key_id
+        self._names = names
+        self._run = run
+        self._fetch = fetch
+        self._versions: dict[str, list[str]] = {}
+
+    def checks(self) -> list[Check]:
+        """All of them, in their order."""
+        read = "scan" if self._names is None else "query"
+        return [
+            Check("table", self._table_state),
+            Check("key", self._key_state),
+            Check(read, self._listing, ["table"]),
+            Check("names", self._all_there, [read]),
+            Check("decrypt", self._decryption, [read, "key"]),
+            Check("fetch", self._whole, ["decrypt", "names"]),
+            Check("pending", self._pending, [read]),
+            Check("versions", self._padding, [read]),
+        ]
+
+    def _table_state(self) -> Seen:
+        try:
+            (found,) = self._run([self._table.describe])
+        except AccessDenied as exc:
+            denied = exc
+        else:
+            return self._state(found)
+        return not_allowed(denied)
+
+    def _state(self, found: dict[str, Any]) -> Seen:
+        place, status = self._records.place, found["TableStatus"]
+        schema = [(key["AttributeName"], key["KeyType"]) for key in found["KeySchema"]]
+        if sorted(schema) != _KEY_SCHEMA:
+            raise StoreNotReady(
+                f"{place} is not a table of credstash: its key is not name and version",
+                hint="set table to another one; `secrets setup` creates it",
+            )
+        if status not in {"ACTIVE", "UPDATING"}:
+            raise StoreNotReady(
+                f"{place} is {status}, not ACTIVE", hint="wait until AWS is done with it"
+            )
+        return Seen(f"{place} is {status}")
+
+    def _key_state(self) -> Seen:
+        try:
+            (found,) = self._run([self._keys.describe])
+        except AccessDenied as exc:
+            denied = exc
+        except StoreNotReady as exc:
+            return Seen(f"{exc.message}: nothing can be written", WARNING, exc.hint)
+        else:
+            return key_seen(self._key_id, found)
+        return not_allowed(denied)
+
+    def _listing(self) -> Seen:
+        if self._names is None:
+            (items,) = self._run([lambda: list(self._table.scan(LISTING))])
+        else:
+            queries = [partial(self._table.versions, name, LISTING) for name in self._names]
+            items = [item for found in self._run(queries) for item in found]
+        for item in items:
+            self._versions.setdefault(item["name"], []).append(item["version"])
+        action = "dynamodb:Scan" if self._names is None else "dynamodb:Query"
+        return Seen(f"{action} is allowed: {len(items)} versions of {len(self._versions)} names")
+
+    def _all_there(self) -> Seen:
+        return names_there(self._names, self._current(), self._records.place)
+
+    def _decryption(self) -> Seen:
+        names = self._current()
+        if not names:
+            return Seen("there is no record to try it on", WARNING, "`secrets put NAME` writes one")
+        (item,) = self._run([partial(self._newest, names[0])])
+        (opened,) = self._run([partial(self._records.open, item)])
+        where = f"{names[0]} version {item['version'].lstrip('0')}"
+        if opened.former:
+            return Seen(
+                f"{where} opens with the former encryption context only",
+                WARNING,
+                "`secrets reencrypt` puts it under the present one",
+            )
+        return Seen(f"kms:Decrypt is allowed, and the encryption context opens {where}")
+
+    def _newest(self, name: str) -> Item:
+        return self._table.newest(name, RECORD)[0]
+
+    def _whole(self) -> Seen:
+        return Seen(f"the settings can read all {self._fetch()} secrets")
+
+    def _pending(self) -> Seen:
+        return pending_names(
+            sorted(name for name, found in self._versions.items() if PENDING_VERSION in found)
+        )
+
+    def _padding(self) -> Seen:
+        short = sorted(
+            f"{name} version {version}"
+            for name, found in self._versions.items()
+            for version in found
+            if version.isdigit() and len(version) < WIDTH
+        )
+        if not short:
+            return Seen(f"all versions have {WIDTH} digits")
+        return Seen(
+            f"not padded to {WIDTH} digits, so sorted after every newer version: "
+            f"{', '.join(short)}",
+            WARNING,
+            "delete the name and put it again, or let its only version be",
+        )
+
+    def _current(self) -> list[str]:
+        return sorted(
+            name for name, found in self._versions.items() if {*found} - {PENDING_VERSION}
+        )
+
+
+def key_seen(key_id: str, found: dict[str, Any]) -> Seen:
+    """What the state of a KMS key means.
+
+    Raises:
+        StoreNotReady: it cannot be used.
+    """
+    state = found["KeyState"]
+    if state in _KEY_HINTS:
+        raise StoreNotReady(f"the KMS key {key_id} is {state}", hint=_KEY_HINTS[state])
+    return Seen(f"the KMS key {key_id} is {state}")

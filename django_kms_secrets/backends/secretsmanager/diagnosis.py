@@ -1,0 +1,91 @@
+"""What can be wrong with a document in Secrets Manager, or with names under a prefix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...exceptions import AccessDenied, StoreNotReady
+from ...types import PENDING
+from ..base import Check, Seen, names_there, not_allowed, pending_names
+from .api import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import Any
+
+    from ..base import BaseStore
+
+
+class Diagnosis:
+    """The checks of one document or prefix.
+
+    Args:
+        store: the store, open.
+        document: whether it is a document.
+        names: what the settings read; None for all there is.
+        describe: DescribeSecret of the document; empty if there is none.
+        pending: which of some names have a pending value.
+    """
+
+    def __init__(
+        self,
+        store: BaseStore,
+        document: bool,
+        names: Sequence[str] | None,
+        describe: Callable[[], Mapping[str, Any]],
+        pending: Callable[[Collection[str]], list[str]],
+    ) -> None:
+        self._store = store
+        self._document = document
+        self._names = names
+        self._describe = describe
+        self._pending = pending
+        self._found: Collection[str] = ()
+
+    def checks(self) -> list[Check]:
+        """All of them, in their order."""
+        state = [Check("secret", self._state)] if self._document else []
+        return [
+            *state,
+            Check("fetch", self._fetch, [check.name for check in state]),
+            Check("names", self._all_there, ["fetch"]),
+            Check("pending", self._waiting, ["fetch"]),
+        ]
+
+    def _state(self) -> Seen:
+        try:
+            return self._judged(self._describe())
+        except AccessDenied as exc:
+            denied = exc
+        return not_allowed(denied)
+
+    def _judged(self, known: Mapping[str, Any]) -> Seen:
+        place = self._store.place
+        if not known:
+            raise StoreNotReady(
+                f"there is no {place}",
+                hint="`secrets setup` creates it; or check secret_id and region_name",
+            )
+        if known.get("DeletedDate"):
+            raise StoreNotReady(
+                f"{place} was deleted and waits for that", hint="`secrets setup` restores it"
+            )
+        if not version_of(known):
+            raise StoreNotReady(f"{place} has no value yet", hint="`secrets setup` fills it")
+        return Seen(f"{place} is there")
+
+    def _fetch(self) -> Seen:
+        self._found = self._store.get_many(self._names).keys()
+        return Seen(f"the settings can read {len(self._found)} secrets")
+
+    def _all_there(self) -> Seen:
+        return names_there(self._names, self._found, self._store.place)
+
+    def _waiting(self) -> Seen:
+        return pending_names(sorted(self._pending(self._found)))
+
+
+def staged_names(store: BaseStore, names: Collection[str]) -> list[str]:
+    """Those of some names that a listing shows a pending value for."""
+    found = {entry.name for entry in store.list_secrets() if PENDING in entry.stages}
+    return [name for name in names if name in found]

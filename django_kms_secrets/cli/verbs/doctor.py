@@ -1,0 +1,200 @@
+"""Look for what is wrong between the settings and their store, and say how to mend it.
+
+One line a check: ok, skipped, warning or error. It only reads, it tries what the settings need for
+real, and it shows no value. The exit code is 1 if there is an error.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ... import account
+from ...backends.base import (
+    ERROR,
+    OK,
+    SKIPPED,
+    WARNING,
+    AWSStore,
+    BaseStore,
+    Check,
+    DiagnosedStore,
+    Seen,
+    names_there,
+)
+from ...exceptions import AccessDenied, SecretsError, StoreNotReady
+from ..arguments import add_listing_format
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ...config import Config
+    from ..console import Console
+
+_COLUMNS = ("state", "check", "found", "mend")
+#: AWS refuses a request whose time is further off than this (seconds); and what is too near to it.
+CLOCK_ERROR, CLOCK_WARNING = 300, 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_listing_format(parser)
+
+
+def start(read: Callable[[], Config], options: Mapping[str, Any], console: Console) -> int:
+    examination = _Examination()
+    examination.look(Check("configuration", partial(_configuration, examination, read)))
+    if examination.store is not None:
+        try:
+            _examine(examination, examination.store, examination.names)
+        finally:
+            examination.store.close()
+    console.rows(_COLUMNS, examination.rows, options["format"])
+    return int(any(row["state"] == ERROR for row in examination.rows))
+
+
+class _Examination:
+    """The checks that were made, and what they found.
+
+    Attributes:
+        rows: a row for each.
+        store, names: what is examined, once the configuration is read.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, str]] = []
+        self.store: BaseStore | None = None
+        self.names: Sequence[str] | None = None
+        self._failed: set[str] = set()
+
+    def failed(self, check: Check) -> bool:
+        """Whether a check found an error, or could not be made for one."""
+        return check.name in self._failed
+
+    def look(self, check: Check) -> None:
+        """Make a check, if nothing that it needs has failed."""
+        failed = [name for name in check.needs if name in self._failed]
+        if failed:
+            self._failed.add(check.name)
+            self._add(check.name, Seen(f"not looked at: {', '.join(failed)} failed", SKIPPED))
+            return
+        try:
+            seen = check.look()
+        except SecretsError as exc:
+            self._failed.add(check.name)
+            seen = Seen(exc.message, ERROR, exc.hint)
+        self._add(check.name, seen)
+
+    def _add(self, name: str, seen: Seen) -> None:
+        row = {"state": seen.state, "check": name, "found": seen.text, "mend": seen.hint}
+        self.rows.append(row)
+
+
+def _configuration(examination: _Examination, read: Callable[[], Config]) -> Seen:
+    config = read()
+    examination.store = config.make_store()
+    examination.names = config.names
+    count = "everything in it" if config.names is None else f"{len(config.names)} NAMES"
+    return Seen(f"{examination.store.place}, {count}")
+
+
+def _examine(examination: _Examination, store: BaseStore, names: Sequence[str] | None) -> None:
+    for message in store.check():
+        text, hint = str(message.msg), str(message.hint or "")
+        examination.look(Check("options", partial(Seen, text, WARNING, hint)))
+    before = ["configuration"]
+    if isinstance(store, AWSStore):
+        surroundings = _Surroundings(store)
+        for check in surroundings.checks():
+            examination.look(check)
+        before = ["region", "credentials"]
+    opening = Check("endpoint", partial(_open, store), before)
+    examination.look(opening)
+    if examination.failed(opening):
+        examination.look(Check("store", partial(_open, store), ["endpoint"]))
+    else:
+        for check in _checks(store, names):
+            examination.look(check)
+    if isinstance(store, AWSStore):
+        examination.look(Check("clock", surroundings.clock))
+
+
+def _open(store: BaseStore) -> Seen:
+    store.open()
+    if not isinstance(store, AWSStore):
+        return Seen(store.place)
+    places = []
+    for service in store.services:
+        override = account.override_of(store, service)
+        places.append(f"{service.place}{f' (not AWS itself: {override})' if override else ''}")
+    return Seen("; ".join(places))
+
+
+def _checks(store: BaseStore, names: Sequence[str] | None) -> Sequence[Check]:
+    """The store's own checks; of one that knows none, that it can be read."""
+    if isinstance(store, DiagnosedStore):
+        return store.checks(names)
+    found: dict[str, Any] = {}
+
+    def fetch() -> Seen:
+        found.update(store.get_many(names))
+        return Seen(f"the settings can read {len(found)} secrets")
+
+    there = Check("names", lambda: names_there(names, found, store.place), ["fetch"])
+    return [Check("fetch", fetch), there]
+
+
+class _Surroundings:
+    """What is around a store in AWS."""
+
+    def __init__(self, store: AWSStore) -> None:
+        self._store = store
+        self._clock: float | None = None
+
+    def checks(self) -> list[Check]:
+        """What comes before the store."""
+        return [
+            Check("region", self._region),
+            Check("credentials", self._credentials),
+            Check("identity", self._identity, ["region", "credentials"]),
+        ]
+
+    def _region(self) -> Seen:
+        if self._store.region_name:
+            return Seen(f"{self._store.region_name}, by OPTIONS")
+        region = account.default_region(self._store.profile_name)
+        return Seen(f"{region}, by the environment or the AWS configuration file")
+
+    def _credentials(self) -> Seen:
+        found = account.credentials(self._store)
+        if found.expires is None:
+            return Seen(f"from {found.source}; they do not expire")
+        left = int((found.expires - datetime.now(timezone.utc)).total_seconds() // 60)
+        return Seen(f"from {found.source}; they expire in {left} min, {found.expires:%H:%M %Z}")
+
+    def _identity(self) -> Seen:
+        try:
+            found, self._clock = account.caller(self._store)
+        except AccessDenied as exc:
+            if not exc.permission:
+                raise
+            return Seen("STS does not say who we are, and need not", SKIPPED)
+        except SecretsError as exc:
+            return Seen(f"{exc.message}; nothing else needs STS", SKIPPED)
+        return Seen(f"{found['Arn']} in account {found['Account']}")
+
+    def clock(self) -> Seen:
+        """How far our clock is from AWS's."""
+        clocks = [service.clock for service in self._store.services if service.clock is not None]
+        known = [*clocks, *([self._clock] if self._clock is not None else [])]
+        if not known:
+            return Seen("no reply that says what time it is", SKIPPED)
+        off = max(known, key=abs)
+        if abs(off) < CLOCK_WARNING:
+            return Seen(f"within {CLOCK_WARNING} s of AWS's", OK)
+        text = f"{abs(off):.0f} s {'behind' if off > 0 else 'ahead of'} AWS's"
+        hint = "set it by NTP (chrony, systemd-timesyncd)"
+        if abs(off) >= CLOCK_ERROR:
+            raise StoreNotReady(f"{text}, which refuses what is {CLOCK_ERROR} s off", hint=hint)
+        return Seen(text, WARNING, hint)

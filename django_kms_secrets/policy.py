@@ -1,0 +1,266 @@
+"""Statements as IAM reads them: JSON, or in the language of Terraform or CloudFormation.
+
+What only AWS knows is a fact that is given, or else what the language has for it. JSON has nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .backends.base import Arn, KeyOf
+from .exceptions import SecretsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from .backends.base import Statement
+
+    Text = str | Arn | KeyOf
+
+#: Characters of a managed policy, white space not counted.
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MANAGED_POLICY = 6_144
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What OPTIONS do not say.
+
+    Attributes:
+        account: the account's number.
+        region: the default region.
+        partition: the region's partition.
+        keys: the ARNs of keys that aliases name.
+    """
+
+    account: str | None = None
+    region: str | None = None
+    partition: str | None = None
+    keys: Mapping[KeyOf, str] = field(default_factory=dict)
+
+
+def unknown_keys(statements: Sequence[Statement]) -> list[KeyOf]:
+    """The aliases whose keys AWS has to be asked for."""
+    resources = [resource for statement in statements for resource in statement.resources]
+    return list(dict.fromkeys(text for text in resources if isinstance(text, KeyOf)))
+
+
+def size(statements: Sequence[Statement]) -> int:
+    """What a policy counts against IAM's limits, with the longest names of a region."""
+    facts = Facts("0" * 12, "ap-northeast-2", "aws-us-gov")
+
+    def text(part: Text) -> str:
+        return "x" * 75 if isinstance(part, KeyOf) else _joined(part, facts, str)
+
+    return len("".join(json.dumps(_document(statements, text), ensure_ascii=False).split()))
+
+
+def as_json(statements: Sequence[Statement], facts: Facts) -> str:
+    """A policy document.
+
+    Raises:
+        SecretsError: a fact is missing.
+    """
+
+    def text(part: Text) -> str:
+        if isinstance(part, KeyOf):
+            return facts.keys.get(part) or _refuse_key(part)
+        return _joined(part, facts, str)
+
+    return json.dumps(_document(statements, text), indent=4, ensure_ascii=False) + "\n"
+
+
+def _refuse_key(key: KeyOf) -> str:
+    raise SecretsError(
+        f"a policy names a KMS key by its ARN, and {key.key_id} does not tell it",
+        hint="give --key-arn ARN, or --ask-aws, or a --format that can look it up",
+    )
+
+
+# Terraform
+
+#: What Terraform knows in the place of a fact.
+_TERRAFORM = Facts(
+    account="${data.aws_caller_identity.current.account_id}",
+    region="${data.aws_region.current.id}",
+    partition="${data.aws_partition.current.partition}",
+)
+_SOURCES = ("aws_caller_identity", "aws_region", "aws_partition")
+
+
+def as_terraform(statements: Sequence[Statement], name: str, facts: Facts) -> str:
+    """A data source of type aws_iam_policy_document, and those that it refers to."""
+    known = _either(facts, _TERRAFORM)
+
+    def text(part: Text) -> str:
+        if isinstance(part, KeyOf) and part not in facts.keys:
+            return "data.aws_kms_key.secrets.arn"
+        found = facts.keys[part] if isinstance(part, KeyOf) else _joined(part, known, _hcl)
+        return f'"{found}"'
+
+    blocks = [line for statement in statements for line in _terraform_statement(statement, text)]
+    policy = "\n".join([f'data "aws_iam_policy_document" "{name}" {{', *blocks[1:], "}", ""])
+    used = [f'data "{kind}" "current" {{}}\n' for kind in _SOURCES if f"data.{kind}." in policy]
+    keys = [
+        f'data "aws_kms_key" "secrets" {{\n  key_id = "{_hcl(key.key_id)}"\n}}\n'
+        for key in unknown_keys(statements)
+        if key not in facts.keys
+    ]
+    return "\n".join([*used, *keys, policy])
+
+
+def _terraform_statement(statement: Statement, text: Callable[[Text], str]) -> Iterator[str]:
+    yield ""
+    yield "  statement {"
+    yield f'    sid       = "{statement.sid}"'
+    yield f"    actions   = {_list(map(text, statement.actions))}"
+    yield f"    resources = {_list(map(text, statement.resources))}"
+    for operator, keys in statement.conditions.items():
+        for key, values in keys.items():
+            yield ""
+            yield "    condition {"
+            yield f'      test     = "{operator}"'
+            yield f'      variable = "{_hcl(key)}"'
+            yield f"      values   = {_list(map(text, values))}"
+            yield "    }"
+    yield "  }"
+
+
+def _list(texts: Iterator[str]) -> str:
+    return f"[{', '.join(texts)}]"
+
+
+def _hcl(text: str) -> str:
+    """The inside of a string of Terraform."""
+    quoted = json.dumps(text, ensure_ascii=False)[1:-1]
+    return quoted.replace("${", "$${").replace("%{", "%%{")
+
+
+# CloudFormation
+
+_CLOUDFORMATION = Facts("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
+
+
+class _Tagged(str):
+    """Text that is more than that to CloudFormation: it is written after ``!Sub`` or ``!Ref``."""
+
+    tag: str
+
+    def __new__(cls, text: str, tag: str) -> _Tagged:
+        made = super().__new__(cls, text)
+        made.tag = tag
+        return made
+
+
+def as_cloudformation(statements: Sequence[Statement], name: str, facts: Facts) -> str:
+    """A template with one managed policy; a key that is not known is a parameter of it."""
+    known = _either(facts, _CLOUDFORMATION)
+
+    def text(part: Text) -> str:
+        if isinstance(part, Arn):
+            joined = _joined(part, known, lambda text: text.replace("${", "${!"))
+            return _Tagged(joined, "!Sub")
+        if isinstance(part, KeyOf):
+            return facts.keys.get(part) or _Tagged("KeyArn", "!Ref")
+        return part
+
+    template: dict[str, Any] = {"AWSTemplateFormatVersion": "2010-09-09"}
+    for key in unknown_keys(statements):
+        if key not in facts.keys:
+            described = f"The ARN of the KMS key that {key.key_id} names."
+            template["Parameters"] = {"KeyArn": {"Type": "String", "Description": described}}
+    template["Resources"] = {
+        name: {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {"PolicyDocument": _document(statements, text)},
+        }
+    }
+    template["Outputs"] = {"PolicyArn": {"Value": _Tagged(name, "!Ref")}}
+    return "\n".join([*_yaml(template), ""])
+
+
+def _yaml(value: Any, indent: str = "") -> Iterator[str]:
+    """The lines of a mapping."""
+    for key, inner in value.items():
+        # Null, an operator of conditions, would be no text.
+        word = key.isalnum() and key != "Null"
+        head = f"{indent}{key if word else json.dumps(key)}:"
+        if isinstance(inner, dict):
+            yield head
+            yield from _yaml(inner, f"{indent}  ")
+        elif isinstance(inner, list):
+            yield head
+            for entry in inner:
+                yield from _yaml_entry(entry, f"{indent}  ")
+        else:
+            yield f"{head} {_scalar(inner)}"
+
+
+def _yaml_entry(entry: Any, indent: str) -> Iterator[str]:
+    if not isinstance(entry, dict):
+        yield f"{indent}- {_scalar(entry)}"
+        return
+    first, *rest = _yaml(entry, f"{indent}  ")
+    yield f"{indent}- {first.strip()}"
+    yield from rest
+
+
+def _scalar(text: str) -> str:
+    # A string of JSON is one of YAML.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return f"{text.tag} {quoted}" if isinstance(text, _Tagged) else quoted
+
+
+# Shared
+
+
+def _document(statements: Sequence[Statement], text: Callable[[Text], str]) -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [_statement(statement, text) for statement in statements],
+    }
+
+
+def _statement(statement: Statement, text: Callable[[Text], str]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "Sid": statement.sid,
+        "Effect": "Allow",
+        "Action": list(statement.actions),
+        "Resource": [text(resource) for resource in statement.resources],
+    }
+    if statement.conditions:
+        made["Condition"] = {
+            operator: {key: _values(operator, values, text) for key, values in keys.items()}
+            for operator, keys in statement.conditions.items()
+        }
+    return made
+
+
+def _values(
+    operator: str, values: Sequence[str | Arn], text: Callable[[Text], str]
+) -> str | list[str]:
+    found = [text(value) for value in values]
+    return found[0] if operator == "Null" else found  # it is one or the other
+
+
+def _joined(part: str | Arn, facts: Facts, quote: Callable[[str], str]) -> str:
+    """A text, or an ARN with its facts; ``quote`` is for what comes from OPTIONS."""
+    if isinstance(part, str):
+        return quote(part)
+    region = quote(part.region) if part.region else facts.region
+    if not (region and facts.partition and facts.account):
+        raise SecretsError(
+            "a policy needs the number of the account",
+            hint="give --account ID, or --ask-aws, or a --format that can look it up",
+        )
+    return f"arn:{facts.partition}:{part.service}:{region}:{facts.account}:{quote(part.resource)}"
+
+
+def _either(facts: Facts, otherwise: Facts) -> Facts:
+    return Facts(
+        facts.account or otherwise.account,
+        facts.region or otherwise.region,
+        facts.partition or otherwise.partition,
+    )

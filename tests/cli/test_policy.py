@@ -1,0 +1,338 @@
+"""`secrets policy`: three languages for one policy, and nothing is asked of AWS unasked."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from django_kms_secrets.policy import MANAGED_POLICY
+
+from .doors import inside
+
+ACCOUNT = "123456789012"
+KEY = f"arn:aws:kms:ap-northeast-2:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+TABLE = "credstash://notes?region_name=ap-northeast-2&names=A,B"
+GIVEN = ("--account", ACCOUNT, "--key-arn", KEY)
+
+
+@pytest.fixture(autouse=True)
+def _no_region(monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+
+
+def policy(*args, url=TABLE, door="module"):
+    return inside(door, url, ["policy", *args])
+
+
+def document(*args, url=TABLE):
+    return json.loads(policy(*args, url=url).ok().out)
+
+
+class TestOffline:
+    def test_reader(self):
+        """Word for word what a reader of two names gets, and nothing is sent for it."""
+        for door in ("module", "manage"):
+            done = policy("reader", *GIVEN, door=door).ok()
+            assert done.err == ""
+            assert json.loads(done.out) == {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Sid": "Items",
+                        "Effect": "Allow",
+                        "Action": ["dynamodb:Query"],
+                        "Resource": [f"arn:aws:dynamodb:ap-northeast-2:{ACCOUNT}:table/notes"],
+                        "Condition": {
+                            "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["A", "B"]}
+                        },
+                    },
+                    {
+                        "Sid": "Records",
+                        "Effect": "Allow",
+                        "Action": ["kms:Decrypt"],
+                        "Resource": [KEY],
+                        "Condition": {"Null": {"kms:EncryptionContextKeys": "true"}},
+                    },
+                ],
+            }
+
+    def test_secret_of_a_name(self):
+        """The ARN of a secret ends in six characters that nobody knows before."""
+        url = "secretsmanager://?prefix=notes/&region_name=cn-north-1&names=A"
+        first, second = document("reader", *GIVEN, url=url)["Statement"][:2]
+        assert first["Resource"] == [
+            f"arn:aws-cn:secretsmanager:cn-north-1:{ACCOUNT}:secret:notes/A-??????"
+        ]
+        assert (second["Action"], second["Resource"]) == (
+            ["secretsmanager:BatchGetSecretValue"],
+            ["*"],
+        )
+
+    @pytest.mark.parametrize("suffix", ["", "-AbC123"])
+    def test_document_by_its_arn(self, suffix):
+        """An ARN in OPTIONS is taken as it is; the six characters are added if they are missing."""
+        arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes/live"
+        found = document("reader", url=f"secretsmanager:///{arn}{suffix}?region_name=eu-west-1")
+        assert found["Statement"][0]["Resource"] == [arn + (suffix or "-??????")]
+
+    def test_key_of_secrets(self):
+        """A key of one's own in Secrets Manager is allowed for these secrets only."""
+        url = f"secretsmanager:///notes?region_name=eu-west-1&key_id={KEY}"
+        statements = {
+            role: document(role, "--account", ACCOUNT, url=url)["Statement"][-1]
+            for role in ("reader", "writer", "rotator")
+        }
+        secret = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes-??????"
+        assert [statement["Resource"] for statement in statements.values()] == [[KEY]] * 3
+        reader = statements["reader"]["Condition"]["StringLike"]
+        assert reader["kms:EncryptionContext:SecretARN"] == [secret]
+        assert reader["kms:ViaService"] == ["secretsmanager.*"]
+        # Who puts a secret under a key has it tried under this name.
+        writer = statements["writer"]["Condition"]["StringLike"]
+        assert writer["kms:EncryptionContext:SecretARN"] == [secret, "RequestToValidateKeyAccess"]
+        assert statements["rotator"]["Action"] == [
+            "kms:Decrypt",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+        ]
+
+    def test_key_by_its_id(self):
+        """A key's id, with region and account, is its ARN."""
+        found = document("reader", "--account", ACCOUNT, url=f"{TABLE}&key_id={KEY[-36:]}")
+        assert found["Statement"][1]["Resource"] == [KEY]
+
+    def test_key_in_another_region(self):
+        """The key is where kms_region_name says."""
+        url = f"{TABLE}&key_id={KEY[-36:]}&kms_region_name=eu-west-1"
+        (key,) = document("reader", "--account", ACCOUNT, url=url)["Statement"][1]["Resource"]
+        assert key == KEY.replace("ap-northeast-2", "eu-west-1")
+
+    def test_several_keys(self):
+        """During a change of the key, both are allowed."""
+        other = KEY[:-1] + "f"
+        found = document("rotator", *GIVEN, "--key-arn", other)
+        assert found["Statement"][-1]["Resource"] == [KEY, other]
+
+    def test_default_region(self, monkeypatch):
+        """Without region_name it is the region that boto3 would take; without any, an error."""
+        url = "credstash://?names=A"
+        assert "no AWS region is known" in policy("reader", *GIVEN, url=url).failed()
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-gov-west-1")
+        (table,) = document("reader", *GIVEN, url=url)["Statement"][0]["Resource"]
+        assert table == f"arn:aws-us-gov:dynamodb:us-gov-west-1:{ACCOUNT}:table/credential-store"
+
+    def test_scan_is_pointed_out(self):
+        """Without NAMES a reader scans the table, and whoever grants that is told what it means."""
+        done = policy("reader", *GIVEN, url=TABLE.replace("&names=A,B", "&prefix=n/")).ok()
+        assert "note: dynamodb:Scan sees every record of the table" in done.err
+        assert "dynamodb:Scan" not in policy("writer", *GIVEN, url=TABLE[:-10]).ok().words
+
+
+class TestAsking:
+    def test_ask_aws(self, aws, url, fill):
+        """--ask-aws fills the account and the key in; then nothing is a placeholder."""
+        fill({"A": "x"})
+        with aws.counted() as counted:
+            done = policy("reader", "--ask-aws", url=f"{url}&names=A").ok()
+        (table,), (key,) = (part["Resource"] for part in json.loads(done.out)["Statement"])
+        assert table == f"arn:aws:dynamodb:ap-northeast-2:{ACCOUNT}:table/credential-store"
+        assert re.fullmatch(rf"arn:aws:kms:ap-northeast-2:{ACCOUNT}:key/[0-9a-f-]+", key)
+        assert counted == {"trentservice.DescribeKey": 1}  # STS has no operation in a header
+        for language in ("terraform", "cloudformation"):
+            text = policy("reader", "--ask-aws", "-f", language, url=f"{url}&names=A").ok()
+            assert key in text.out
+            assert text.err == ""
+
+    def test_nothing_is_asked_otherwise(self, aws, url):
+        """Without it no request is made, in any language."""
+        for words in (GIVEN, ("-f", "terraform"), ("-f", "cloudformation")):
+            policy("admin", *words, url=url).ok()
+        assert aws.requests == []
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((), "a policy needs the number of the account"),
+            (("--account", ACCOUNT), "names a KMS key by its ARN, and alias/credstash"),
+            (("--account", "hidden-marker"), "--account is not 12 digits"),
+            (("--key-arn", "hidden-marker"), "--key-arn is not the ARN of a KMS key"),
+            (("--key-arn", KEY.replace("key/", "alias/")), "--key-arn is not the ARN"),
+        ],
+    )
+    def test_what_is_missing(self, words, said):
+        """What cannot be known offline is an error that says how to give it."""
+        error = policy("reader", *words).failed()
+        assert said in error
+        assert "hidden-marker" not in error
+
+    def test_other_stores(self, file_url):
+        """A file has no permissions in AWS."""
+        assert "FileStore needs no permissions in AWS" in policy("reader", url=file_url).failed()
+
+    def test_role(self):
+        """There are four roles; a wrong one is not repeated."""
+        error = policy("hidden-marker").refused()
+        assert "'reader', 'writer', 'rotator', 'admin'" in error
+        assert "hidden-marker" not in error
+
+
+class TestSize:
+    NAMES = ",".join(f"A_RATHER_LONG_NAME_{number:03}" for number in range(300))
+
+    def test_too_many_names_under_a_prefix(self):
+        """Names that no managed policy takes become the prefix, and that is said."""
+        done = policy("reader", *GIVEN, url=f"{TABLE[:-4]}={self.NAMES}&prefix=notes/").ok()
+        assert len("".join(done.out.split())) < MANAGED_POLICY
+        (items, _) = json.loads(done.out)["Statement"]
+        assert items["Condition"] == {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["notes/*"]}
+        }
+        assert items["Action"] == ["dynamodb:Query"]
+        assert done.err.startswith("note: 300 names make ")
+        assert "everything under the prefix notes/ is allowed instead" in done.err
+
+    def test_too_many_names_without_a_prefix(self):
+        """Without a prefix nothing is widened: the policy is whole, and what to do is said."""
+        done = policy("reader", *GIVEN, url=f"{TABLE[:-4]}={self.NAMES}").ok()
+        assert len("".join(done.out.split())) > MANAGED_POLICY
+        assert (
+            len(
+                json.loads(done.out)["Statement"][0]["Condition"]["ForAllValues:StringEquals"][
+                    "dynamodb:LeadingKeys"
+                ]
+            )
+            == 300
+        )
+        assert re.match(
+            r"note: this policy has [\d,]+ characters, and a managed policy takes 6,144", done.err
+        )
+
+    def test_the_count_is_right(self):
+        """What is counted is what AWS counts: everything but white space."""
+        names = ",".join(f"N{number}" for number in range(1000))
+        done = policy("reader", *GIVEN, url=f"{TABLE[:-4]}={names}").ok()
+        counted = int(re.search(r"has ([\d,]+) characters", done.err)[1].replace(",", ""))
+        real = len("".join(done.out.split()))
+        assert real <= counted <= real + 20  # the longest partition
+
+
+STORES = [
+    TABLE,
+    f"{TABLE}&prefix=a$b/&context.env=live&bind_to_name=true&former_context.x=y",
+    "credstash://?prefix=%7Bx%7D/",
+    "secretsmanager:///notes/live?key_id=alias/notes",
+    "secretsmanager://?prefix=notes/&names=A,B",
+    "secretsmanager://?prefix=",
+]
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+_SUBSTITUTES = {
+    "${AWS::Partition}": "aws",
+    "${AWS::Region}": "ap-northeast-2",
+    "${AWS::AccountId}": ACCOUNT,
+}
+
+
+def _sub(loader, node):
+    text = loader.construct_scalar(node)
+    for name, value in _SUBSTITUTES.items():
+        text = text.replace(name, value)
+    assert not re.search(r"\$\{(?!!)", text)  # CloudFormation would look for it
+    return text.replace("${!", "${")
+
+
+_Loader.add_constructor("!Sub", _sub)
+_Loader.add_constructor("!Ref", lambda loader, node: f"ref {loader.construct_scalar(node)}")
+
+
+class TestCloudFormation:
+    @pytest.mark.parametrize("url", [*STORES, "secretsmanager://?prefix=a$b/&names=A*"])
+    @pytest.mark.parametrize("role", ["reader", "writer", "rotator", "admin"])
+    def test_same_policy(self, role, url, monkeypatch):
+        """The template's document, filled in by CloudFormation, is the one in JSON."""
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-2")
+        template = yaml.load(policy(role, "-f", "cloudformation", url=url).ok().out, _Loader)
+        (resource,) = template["Resources"].values()
+        text = json.dumps(resource["Properties"]["PolicyDocument"]).replace("ref KeyArn", KEY)
+        given = GIVEN if "ref KeyArn" in json.dumps(template) else GIVEN[:2]
+        assert json.loads(text) == document(role, *given, url=url)
+
+    def test_key_is_a_parameter(self):
+        """A key that is not known is a parameter, and that is said."""
+        done = policy("reader", "-f", "cloudformation").ok()
+        assert yaml.load(done.out, _Loader)["Parameters"] == {
+            "KeyArn": {
+                "Type": "String",
+                "Description": "The ARN of the KMS key that alias/credstash names.",
+            }
+        }
+        assert done.err == (
+            "note: the parameter KeyArn is the ARN of the KMS key that alias/credstash names\n"
+        )
+        assert "Parameters" not in policy("reader", "-f", "cloudformation", *GIVEN).ok().out
+
+
+class TestTerraform:
+    def test_reader(self):
+        """Word for word: what is looked up stands before the policy."""
+        done = policy("reader", "-f", "terraform", url="credstash://?names=A,B$").ok()
+        assert done.out == (
+            'data "aws_caller_identity" "current" {}\n'
+            "\n"
+            'data "aws_region" "current" {}\n'
+            "\n"
+            'data "aws_partition" "current" {}\n'
+            "\n"
+            'data "aws_kms_key" "secrets" {\n'
+            '  key_id = "alias/credstash"\n'
+            "}\n"
+            "\n"
+            'data "aws_iam_policy_document" "secrets_reader" {\n'
+            "  statement {\n"
+            '    sid       = "Items"\n'
+            '    actions   = ["dynamodb:Query"]\n'
+            '    resources = ["arn:${data.aws_partition.current.partition}:dynamodb:'
+            "${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:"
+            'table/credential-store"]\n'
+            "\n"
+            "    condition {\n"
+            '      test     = "ForAllValues:StringEquals"\n'
+            '      variable = "dynamodb:LeadingKeys"\n'
+            '      values   = ["A", "B$${$}"]\n'
+            "    }\n"
+            "  }\n"
+            "\n"
+            "  statement {\n"
+            '    sid       = "Records"\n'
+            '    actions   = ["kms:Decrypt"]\n'
+            "    resources = [data.aws_kms_key.secrets.arn]\n"
+            "\n"
+            "    condition {\n"
+            '      test     = "Null"\n'
+            '      variable = "kms:EncryptionContextKeys"\n'
+            '      values   = ["true"]\n'
+            "    }\n"
+            "  }\n"
+            "}\n"
+        )
+        assert done.err == (
+            "note: Terraform looks up the KMS key that alias/credstash names, in the region of its "
+            "provider\n"
+        )
+
+    def test_only_what_is_used(self):
+        """What is known is not looked up."""
+        out = policy("reader", "-f", "terraform", *GIVEN).ok().out
+        assert "aws_kms_key" not in out
+        assert "aws_region" not in out
+        assert "aws_caller_identity" not in out
+        assert out.startswith('data "aws_partition" "current" {}\n')

@@ -1,0 +1,454 @@
+"""What `secrets policy` prints is what a role needs, and not more.
+
+Every request of every verb is held against the policy: its action, its resource, and what is known
+of it. moto's own enforcement, which looks at actions only, has to agree.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from django_kms_secrets import load
+from django_kms_secrets.config import read_config
+
+from ..cli.doors import inside
+from ..deploy.enforcement import enforced, widened
+from ..server import mends
+from .iam import ACCOUNT, Keys, allows, asks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..server.embedded import EmbeddedAWS
+
+NAMES = ("A", "B", "GONE", "NEW", "SERVICE")
+FUNCTION = "arn:aws:lambda:ap-northeast-2:123456789012:function:rotate"
+
+#: The stores, each as a URL to which options can be added.
+STORES = {
+    "table": "credstash://?prefix=notes/",
+    "bound table": "credstash://?prefix=notes/&bind_to_name=true&context.env=live",
+    "document": "secretsmanager:///notes?timeout=9",
+    "names": "secretsmanager://?prefix=notes/",
+}
+BY_NAME = f"&names={','.join(NAMES)}"
+ROLES = ("reader", "writer", "rotator", "admin")
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One thing that a role does: a verb with its arguments, or, without any, a fetch.
+
+    Attributes:
+        words: the arguments.
+        stdin: its input.
+        code: how it ends.
+    """
+
+    words: Sequence[str] = ()
+    stdin: str = ""
+    code: int = 0
+
+    def fails(self, url: str) -> str:
+        """Do it; gives why it did not work, or nothing."""
+        if not self.words:
+            return _fetch(url)
+        done = inside("module", url, self.words, self.stdin)
+        whole = done.code == self.code and "warning" not in done.err
+        return "" if whole and "refused" not in done.err else done.err
+
+
+def _fetch(url: str) -> str:
+    try:
+        secrets = load(url)
+        found = [secrets["A"], secrets["B"], *secrets.fallbacks("A"), secrets.previous("A")]
+    except Exception as exc:
+        return str(exc)
+    return "" if found == ["two", "two", "one", "one"] else "not all was found"
+
+
+FILE = json.dumps({"A": "changed", "B": "two"})
+FETCH = Deed()
+READ = [FETCH, Deed(["get", "A"])]
+WRITE = [
+    Deed(["put", "A", "-"], "three"),
+    Deed(["put", "GONE", "-"], "back"),
+    Deed(["put", "NEW", "-"], "new"),
+    Deed(["putall", "-"], FILE),
+]
+ROTATE = [
+    Deed(["rotate", "A", "--length", "40"]),
+    Deed(["rotate", "A", "--stage", "--length", "40"]),
+    Deed(["rotate", "A", "--status"]),
+    Deed(["rotate", "A", "--promote"]),
+    Deed(["rotate", "A", "--stage", "--value", "-"], "x" * 40),
+    Deed(["rotate", "A", "--abandon"]),
+    Deed(["rotate", "A", "--retire", "--yes"]),
+    Deed(["rotate", "B", "--length", "40"]),
+    Deed(["rollback", "B", "previous"]),
+    Deed(["reencrypt", "--key-id", "alias/other"]),
+]
+LAMBDA = Deed(["rotate", "SERVICE", "--lambda", "--wait", "0"], code=1)
+SETUP_KEY = Deed(["setup", "--create-key"])
+PRUNE = Deed(["reencrypt", "--key-id", "alias/other", "--prune", "--yes"])
+MANAGE = [
+    Deed(["get", "B*"]),
+    Deed(["getall"]),
+    Deed(["keys"]),
+    Deed(["list"]),
+    Deed(["history", "A"]),
+    Deed(["delete", "B", "--yes"]),
+    Deed(["putall", "-", "--prune", "--yes"], FILE),
+]
+
+
+def deeds(role: str, store: str) -> list[Deed]:
+    """What a role does, in an order in which all of it works."""
+    by_service = [PRUNE] if "table" in store else [LAMBDA]
+    return {
+        "reader": READ,
+        "writer": WRITE,
+        "rotator": [*ROTATE, *by_service],
+        "admin": [
+            SETUP_KEY if "table" in store else Deed(["setup"]),
+            FETCH,
+            *WRITE,
+            *ROTATE,
+            *by_service,
+            *MANAGE,
+        ],
+    }[role]
+
+
+@pytest.fixture(autouse=True)
+def lambda_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mends.rotation_functions, FUNCTION, lambda event: None)
+
+
+def filled(url: str) -> None:
+    """Two versions of two names, a deleted one, and one that the service can rotate."""
+    for key in ("alias/credstash", "alias/other"):
+        with read_config(f"credstash://?key_id={key}").make_store() as store:
+            store.setup_key()  # type: ignore[attr-defined]
+    with read_config(url).make_store() as store:
+        store.setup()
+        store.put_many({"GONE": "gone", "SERVICE": "service"})
+        store.delete("GONE")
+        for value in ("one", "two"):
+            store.put_many({"A": value, "B": value})
+    secrets = boto3.client("secretsmanager")
+    for known in secrets.list_secrets()["SecretList"]:
+        if known["Name"] in {"notes", "notes/SERVICE"}:
+            secrets.rotate_secret(
+                SecretId=known["Name"], RotationLambdaARN=FUNCTION, RotateImmediately=False
+            )
+
+
+def printed(url: str, role: str) -> dict[str, Any]:
+    """The policy that the command prints; of a table, for both keys."""
+    words = ["policy", role, "--account", ACCOUNT]
+    if url.startswith("credstash:"):
+        for alias in ("alias/credstash", "alias/other"):
+            words += ["--key-arn", Keys().arn({"KeyId": alias})]
+    policy: dict[str, Any] = json.loads(inside("module", url, words).ok().out)
+    return policy
+
+
+@dataclass
+class Gate:
+    """Lets through what a policy allows.
+
+    Attributes:
+        policy: the policy.
+        denied: the actions that it denied.
+    """
+
+    policy: dict[str, Any]
+    denied: list[str] = field(default_factory=list)
+
+    def __call__(self, operation: str, body: dict[str, Any]) -> tuple[int, str] | None:
+        wrong = [
+            ask.action for ask in asks(operation, body, Keys()) if not allows(self.policy, ask)
+        ]
+        self.denied += wrong
+        return (400, "AccessDeniedException") if wrong else None
+
+
+@contextmanager
+def gate(aws: EmbeddedAWS, policy: dict[str, Any]) -> Iterator[Gate]:
+    found = Gate(policy)
+    aws.faults.append(found)
+    yield found
+    aws.faults.remove(found)
+
+
+CASES = [
+    pytest.param(role, store, names, id=f"{role} of {store}{' by name' if names else ''}")
+    for store in STORES
+    for role in ROLES
+    for names in ("", BY_NAME)
+    if not (names and role == "admin")
+]
+
+
+@pytest.mark.parametrize(("role", "store", "names"), CASES)
+def test_a_role_can_do_its_work(role: str, store: str, names: str, aws: EmbeddedAWS) -> None:
+    """With its policy, every verb of a role works, and asks for nothing that is not allowed."""
+    url = STORES[store] + names
+    filled(url)
+    with gate(aws, printed(url, role)) as found:
+        for deed in deeds(role, store):
+            assert not deed.fails(url), deed.words
+            assert not found.denied, deed.words
+
+
+def without(policy: dict[str, Any], sid: str, action: str) -> dict[str, Any]:
+    return {
+        **policy,
+        "Statement": [
+            {**statement, "Action": [one for one in statement["Action"] if one != action]}
+            if statement["Sid"] == sid
+            else statement
+            for statement in policy["Statement"]
+        ],
+    }
+
+
+#: Without NAMES only a reader has other actions; a bound table has the same as another.
+ACTIONS = [
+    pytest.param(role, store, names, id=f"{role} of {store}{' by name' if names else ''}")
+    for store in STORES
+    for role in ROLES
+    for names in ("", BY_NAME)
+    if store != "bound table" and (role == "reader" or bool(names) == (role != "admin"))
+]
+
+
+@pytest.mark.parametrize(("role", "store", "names"), ACTIONS)
+def test_a_role_needs_all_of_its_policy(
+    role: str, store: str, names: str, aws: EmbeddedAWS
+) -> None:
+    """Each action of each statement is one without which some verb of the role does not work."""
+    url = STORES[store] + names
+    filled(url)
+    policy = printed(url, role)
+    assert policy["Statement"]
+    for statement in policy["Statement"]:
+        for action in statement["Action"]:
+            if action in SETUP.get(store, ()):
+                continue  # `test_setup_from_nothing`
+            aws.reset()
+            filled(url)
+            with gate(aws, without(printed(url, role), statement["Sid"], action)) as found:
+                assert any(deed.fails(url) for deed in deeds(role, store)), action
+            assert action in found.denied
+
+
+#: What only an empty account needs.
+CREATE = {"dynamodb:CreateTable", "kms:CreateKey", "kms:CreateAlias"}
+SETUP = {
+    "table": CREATE,
+    "bound table": CREATE,
+    "document": {"secretsmanager:CreateSecret", "secretsmanager:RestoreSecret"},
+}
+
+
+@pytest.mark.parametrize("store", ["table", "bound table", "document"])
+def test_setup_from_nothing(store: str, aws: EmbeddedAWS) -> None:
+    """An admin sets an empty account up, and needs every permission for that."""
+    url = STORES[store]
+    words = ["setup", *(["--create-key"] if "table" in store else [])]
+    # No key is named: the statements hold for what the alias will name.
+    policy = json.loads(inside("module", url, ["policy", "admin", "--account", ACCOUNT]).ok().out)
+    if "table" in store:
+        with read_config(f"{url}&key_id=alias/other").make_store() as other:
+            other.setup_key()  # type: ignore[attr-defined]
+    with gate(aws, policy) as found:
+        for deed in (Deed(words), Deed(words), Deed(["put", "A", "-"], "x"), Deed(["get", "A"])):
+            assert not deed.fails(url), deed.words
+        assert not found.denied
+        if "table" in store:
+            assert Deed(["put", "A", "-", "-k", "alias/other"], "x").fails(url)
+            assert found.denied == ["kms:GenerateDataKey"]
+    asked = {action for statement in policy["Statement"] for action in statement["Action"]}
+    assert asked >= SETUP[store]
+    for action in SETUP[store]:
+        aws.reset()
+        if action == "secretsmanager:RestoreSecret":
+            filled(url)
+            boto3.client("secretsmanager").delete_secret(SecretId="notes")
+        changed = policy
+        for statement in policy["Statement"]:
+            changed = without(changed, statement["Sid"], action)
+        with gate(aws, changed) as found:
+            assert Deed(words).fails(url), action
+        assert set(found.denied) == {action}
+
+
+PUT = Deed(["put", "A", "-"], "three")
+REENCRYPT = Deed(["reencrypt", "--key-id", "alias/other"])
+RETIRE = Deed(["rotate", "A", "--retire", "--yes"])
+DELETE = Deed(["delete", "B", "--yes"])
+HISTORY = Deed(["history", "A"])
+KEYS = Deed(["keys"])
+OUTSIDE = {
+    ("reader", "table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("reader", "bound table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("reader", "document"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, Deed(["setup"])],
+    ("reader", "names"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
+    ("writer", "table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("writer", "bound table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("writer", "document"): [REENCRYPT, RETIRE, HISTORY, Deed(["setup"])],
+    ("writer", "names"): [REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
+    ("rotator", "table"): [Deed(["setup"])],
+    ("rotator", "bound table"): [Deed(["setup"])],
+    ("rotator", "names"): [DELETE, Deed(["put", "NEW", "-"], "new")],
+}
+
+
+def _member(policy: dict[str, Any]) -> dict[str, str]:
+    """A user of IAM with a policy on every resource; gives the variables of their processes."""
+    iam = boto3.client("iam")
+    iam.create_user(UserName="member")
+    policy = {
+        **policy,
+        "Statement": [
+            {key: part for key, part in statement.items() if key != "Condition"}
+            for statement in policy["Statement"]
+        ],
+    }
+    # AWS asks for the parts of a transaction. moto asks for a permission that does not exist.
+    writes = any("dynamodb:PutItem" in statement["Action"] for statement in policy["Statement"])
+    if writes:
+        extra = {"Effect": "Allow", "Action": ["dynamodb:TransactWriteItems"]}
+        policy["Statement"].append(extra)
+    iam.put_user_policy(UserName="member", PolicyName="role", PolicyDocument=widened(policy))
+    key = iam.create_access_key(UserName="member")["AccessKey"]
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("store", STORES)
+def test_moto_agrees(
+    role: str, store: str, aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under moto's enforcement the role does its work, and is denied the work of others."""
+    url = STORES[store] + ("" if role == "admin" else BY_NAME)
+    filled(url)
+    for name, value in _member(printed(url, role)).items():
+        monkeypatch.setenv(name, value)
+    with enforced(aws):
+        for deed in deeds(role, store):
+            assert not deed.fails(url), deed.words
+        for deed in OUTSIDE.get((role, store), ()):
+            error = deed.fails(url)
+            assert "AccessDenied" in error or "denies" in error, (deed.words, error)
+
+
+#: Stores beside ours in the same account, and what they are next to.
+NEIGHBOURS = {
+    "table": [
+        "credstash://other-table?prefix=notes/",
+        "credstash://?prefix=notes-2/",
+        "credstash://?prefix=",
+        "credstash://?prefix=notes/&key_id=alias/other",
+        "credstash://?prefix=notes/&context.env=test",
+        "credstash://?prefix=notes/&bind_to_name=true",
+    ],
+    "bound table": [
+        "credstash://other-table?prefix=notes/&bind_to_name=true&context.env=live",
+        "credstash://?prefix=notes-2/&bind_to_name=true&context.env=live",
+        "credstash://?prefix=notes/&bind_to_name=true&context.env=test",
+        "credstash://?prefix=notes/&bind_to_name=true",
+        "credstash://?prefix=notes/&context.env=live",
+        "credstash://?prefix=notes/",
+    ],
+    "document": [
+        "secretsmanager:///notes-2",
+        "secretsmanager:///note",
+        "secretsmanager:///notes/A",
+        "secretsmanager://?prefix=notes/",
+    ],
+    "names": [
+        "secretsmanager://?prefix=notes-2/",
+        "secretsmanager://?prefix=",
+        "secretsmanager:///notes",
+    ],
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    ("store", "neighbour"),
+    [pytest.param(store, url, id=url) for store, urls in NEIGHBOURS.items() for url in urls],
+)
+def test_a_neighbour_is_refused(role: str, store: str, neighbour: str, aws: EmbeddedAWS) -> None:
+    """Nobody reads or writes another table, prefix, document, key or encryption context."""
+    url = STORES[store] + BY_NAME
+    filled(neighbour)
+    words = ["policy", role, "--account", ACCOUNT]
+    if url.startswith("credstash:"):
+        words += ["--key-arn", Keys().arn({"KeyId": "alias/credstash"})]
+    policy = json.loads(inside("module", url, words).ok().out)
+    with gate(aws, policy) as found:
+        for deed in (Deed(["get", "A"]), PUT):
+            found.denied.clear()
+            assert deed.fails(neighbour), deed.words
+            assert found.denied, deed.words
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "rotator"])
+@pytest.mark.parametrize("store", ["table", "bound table", "names"])
+def test_another_name_is_refused(role: str, store: str, aws: EmbeddedAWS) -> None:
+    """With NAMES, a name beside them is refused; A is not Ab, and not A-b."""
+    url = STORES[store]
+    filled(url)
+    with read_config(url).make_store() as opened:
+        opened.put_many(dict.fromkeys(("Ab", "A-abcdef"), "x"))
+    with gate(aws, printed(f"{url}&names=A", role)) as found:
+        assert not Deed(["get", "A"]).fails(url)
+        assert not found.denied
+        for name in ("B", "Ab", "A-abcdef"):
+            for deed in (Deed(["get", name]), Deed(["put", name, "-"], "x")):
+                found.denied.clear()
+                assert deed.fails(url), deed.words
+                assert found.denied, deed.words
+
+
+def test_records_of_a_former_context_are_read_and_not_written(aws: EmbeddedAWS) -> None:
+    """During a change of the context, all records open, and new ones get the new context."""
+    old, new = "credstash://?context.env=old", "credstash://?context.env=new"
+    change = f"{new}&former_context.env=old"
+    filled(old)
+    with gate(aws, printed(change, "writer")) as found:
+        assert not Deed(["get", "A"]).fails(change)
+        assert not Deed(["putall", "-"], FILE).fails(change)
+        assert not Deed(["get", "A"]).fails(new)
+        assert Deed(["put", "A", "-"], "x").fails(old)
+    assert found.denied == ["kms:GenerateDataKey"]
+
+
+@pytest.mark.parametrize("name", ["ST*R", "WH?T", "${aws:username}", "a$b", "*", "?"])
+def test_wildcards_in_a_name_are_none(name: str, aws: EmbeddedAWS) -> None:
+    """A name may have what IAM takes for a wildcard or a variable; it stands for itself."""
+    quoted = name.replace("?", "%3F").replace("$", "%24")
+    url = f"credstash://?bind_to_name=true&prefix={quoted}/"
+    filled(url)
+    policies = [printed(f"{url}&names={quoted}", "writer"), printed(url, "writer")]
+    for policy in policies:
+        with gate(aws, policy) as found:
+            assert not Deed(["put", name, "-"], "x").fails(url)
+            with read_config(url).make_store() as store:
+                assert store.get(name).value == "x"
+            other = "credstash://?bind_to_name=true&prefix=STAR/"
+            assert Deed(["put", "STAR", "-"], "x").fails(other)
+        assert found.denied
