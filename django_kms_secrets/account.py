@@ -16,7 +16,7 @@ from .exceptions import AccessDenied, StoreNotReady
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .backends.base import AWSStore
+    from .backends.capabilities import AWSStore
 
 
 def default_region(profile_name: str | None) -> str:

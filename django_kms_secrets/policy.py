@@ -9,13 +9,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .backends.base import Arn, KeyOf
+from .backends.iam import Arn, KeyOf
 from .exceptions import SecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .backends.base import Statement
+    from .backends.iam import Statement
 
     Text = str | Arn | KeyOf
 

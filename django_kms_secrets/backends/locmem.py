@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
-from .base import (
-    ABSENT,
-    BaseStore,
-    StagedStore,
-    already_pending,
-    checked,
-    expect,
-    not_found,
-)
+from .base import ABSENT, BaseStore, already_pending, checked, expect, not_found
+from .capabilities import StagedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from django_kms_secrets import StoreUnavailable, VersionConflict, config
-from django_kms_secrets.backends.base import RotatingStore
+from django_kms_secrets.backends.capabilities import RotatingStore
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.cli import main as cli
 from django_kms_secrets.cli.verbs import rotate as verb

@@ -298,7 +298,7 @@ def test_imports_are_as_the_page_says() -> None:
         module = module.removesuffix(".__init__")
         top = module.partition(".")[0]
         may = allowed.get(module) or allowed.get(top)
-        if top == "backends" and module not in {"backends", "backends.base"}:
+        if top == "backends" and module not in {"backends", *allowed}:
             may = stores | {"backends"}
         if may is None:
             continue

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_kms_secrets.backends.base import KeyedStore
+from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.config import read_config
 from django_kms_secrets.types import PENDING
 

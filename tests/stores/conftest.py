@@ -9,7 +9,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
-from django_kms_secrets.backends.base import KeyedStore
+from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 

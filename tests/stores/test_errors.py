@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from django_kms_secrets.aws import Timeouts
-from django_kms_secrets.backends.base import ABSENT, KeyedStore
+from django_kms_secrets.backends.base import ABSENT
+from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_kms_secrets.backends.base import BaseStore, KeyedStore
+from django_kms_secrets.backends.base import BaseStore
+from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.exceptions import SecretNotFound

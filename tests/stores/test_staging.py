@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from django_kms_secrets import load
-from django_kms_secrets.backends.base import StagedStore
+from django_kms_secrets.backends.capabilities import StagedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.exceptions import SecretNotFound, SecretsError, VersionConflict
 from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS, SecretStr

@@ -13,6 +13,9 @@ import django_kms_secrets
 
 ROOT = Path(django_kms_secrets.__file__).parent
 
+# What stores are to the rest.
+INTERFACES = {"backends.base", "backends.capabilities", "backends.iam", "backends.diagnosis"}
+
 # Who may import whom, by the first part below the package; the order is that of the design.
 ALLOWED = {
     "_version": set(),
@@ -23,10 +26,13 @@ ALLOWED = {
     "formats": {"exceptions"},
     "files": {"exceptions"},
     "backends.base": {"exceptions", "types"},
-    "backends.credstash": {"aws", "envelope", "exceptions", "types", "backends.base"},
-    "backends.secretsmanager": {"aws", "exceptions", "formats", "types", "backends.base"},
+    "backends.capabilities": set(),
+    "backends.iam": {"backends.capabilities"},
+    "backends.diagnosis": {"backends.capabilities", "exceptions"},
+    "backends.credstash": {"aws", "envelope", "exceptions", "types", *INTERFACES},
+    "backends.secretsmanager": {"aws", "exceptions", "formats", "types", *INTERFACES},
     "backends.file": {"exceptions", "files", "formats", "types", "backends.base"},
-    "backends.locmem": {"types", "backends.base"},
+    "backends.locmem": {"types", "backends.base", "backends.capabilities"},
     "config": {"backends.base", "exceptions"},
     "generators": {"exceptions", "types"},
     "offline": {"exceptions", "types"},
@@ -52,10 +58,10 @@ ALLOWED = {
     "checks": {"conf", "config", "exceptions", "offline", "redaction", "reporting"},
     "apps": {"checks"},
     "account": {"aws", "exceptions"},
-    "policy": {"backends.base", "exceptions"},
+    "policy": {"backends.iam", "exceptions"},
     "cli": {
         "account",
-        "backends.base",
+        *INTERFACES,
         "config",
         "exceptions",
         "files",

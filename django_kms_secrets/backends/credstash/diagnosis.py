@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, StoreNotReady
-from ..base import WARNING, Check, Seen, names_there, not_allowed, pending_names
+from ..diagnosis import WARNING, Check, Seen, names_there, not_allowed, pending_names
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, WIDTH
 

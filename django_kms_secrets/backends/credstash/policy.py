@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..base import Arn, Statement, key_arn, literal, plain
+from ..iam import Arn, Statement, key_arn, literal, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..base import KeyOf
+    from ..iam import KeyOf
     from .records import Contexts
 
     Conditions = Mapping[str, Mapping[str, Sequence[str]]]

@@ -18,21 +18,10 @@ from ...exceptions import (
     SecretsError,
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
-from ..base import (
-    BaseStore,
-    DiagnosedStore,
-    KeyedStore,
-    NumberedStore,
-    PolicyStore,
-    PrunedStore,
-    ReencryptedStore,
-    StagedStore,
-    already_pending,
-    checked,
-    expect,
-    not_found,
-    put_runs,
-)
+from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
+from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
+from ..diagnosis import DiagnosedStore
+from ..iam import PolicyStore
 from .diagnosis import Diagnosis
 from .keys import DataKeys
 from .policy import Policy
@@ -44,7 +33,8 @@ from .versions import PENDING_VERSION, entries, entry, is_number, next_version, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..base import Check, Statement
+    from ..diagnosis import Check
+    from ..iam import Statement
 
 T = TypeVar("T")
 

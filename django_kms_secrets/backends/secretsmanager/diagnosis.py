@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, StoreNotReady
 from ...types import PENDING
-from ..base import Check, Seen, names_there, not_allowed, pending_names
+from ..diagnosis import Check, Seen, names_there, not_allowed, pending_names
 from .api import version_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..base import Arn, Statement, key_arn, literal
+from ..iam import Arn, Statement, key_arn, literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...aws import Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
-from ..base import (
-    BaseStore,
-    DiagnosedStore,
-    PolicyStore,
-    ReencryptedStore,
-    RotatingStore,
-    StagedStore,
-    checked,
-    expect,
-    not_found,
-    put_runs,
-)
+from ..base import BaseStore, checked, expect, not_found, put_runs
+from ..capabilities import ReencryptedStore, RotatingStore, StagedStore
+from ..diagnosis import DiagnosedStore
+from ..iam import PolicyStore
 from .api import Api, version_of
 from .diagnosis import Diagnosis, staged_names
 from .document import Document
@@ -29,7 +21,8 @@ from .policy import Policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from ..base import Check, Statement
+    from ..diagnosis import Check
+    from ..iam import Statement
 
 T = TypeVar("T")
 

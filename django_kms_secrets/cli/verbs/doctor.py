@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ... import account
-from ...backends.base import (
+from ...backends.base import BaseStore
+from ...backends.capabilities import AWSStore
+from ...backends.diagnosis import (
     ERROR,
     OK,
     SKIPPED,
     WARNING,
-    AWSStore,
-    BaseStore,
     Check,
     DiagnosedStore,
     Seen,

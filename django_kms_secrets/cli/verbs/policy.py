@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ... import account, policy
-from ...backends.base import ROLES, PolicyStore
+from ...backends.iam import ROLES, PolicyStore
 from ...exceptions import SecretsError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from ...backends.base import Statement
+    from ...backends.iam import Statement
     from ...config import Config
     from ..console import Console
 

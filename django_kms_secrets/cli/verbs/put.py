@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import NumberedStore
+from ...backends.capabilities import NumberedStore
 from ...exceptions import SecretsError
 from ...types import SecretStr
 from ..arguments import add_context, add_key_and_digest, read_value

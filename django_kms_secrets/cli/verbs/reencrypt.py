@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import PrunedStore, ReencryptedStore
+from ...backends.capabilities import PrunedStore, ReencryptedStore
 from ...exceptions import SecretNotFound, SecretsError
 from ..arguments import add_yes, context_of
 

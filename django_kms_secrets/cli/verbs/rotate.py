@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import generators
-from ...backends.base import RotatingStore, StagedStore, already_pending, not_found
+from ...backends.base import already_pending, not_found
+from ...backends.capabilities import RotatingStore, StagedStore
 from ...exceptions import (
     AccessDenied,
     DecryptionError,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import KeyedStore
+from ...backends.capabilities import KeyedStore
 from ...exceptions import SecretsError
 
 if TYPE_CHECKING:

@@ -1,0 +1,99 @@
+"""What stores and doctor say to each other: checks, and what they saw."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..exceptions import AccessDenied, SecretNotFound
+from .capabilities import AWSStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+
+#: How a check ends, from good to bad.
+OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a check saw.
+
+    Attributes:
+        text: in one sentence, without a value.
+        state: OK, SKIPPED or WARNING. What is wrong is an exception.
+        hint: what to do about it.
+    """
+
+    text: str
+    state: str = OK
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at a store.
+
+    Attributes:
+        name: of what.
+        look: looks, and reads only; a SecretsError is what is wrong.
+        needs: checks that must not have failed, or this one need not be tried.
+    """
+
+    name: str
+    look: Callable[[], Seen]
+    needs: Sequence[str] = ()
+
+
+class DiagnosedStore(AWSStore):
+    """A store that knows what can be wrong with it."""
+
+    @abc.abstractmethod
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """What to look at, in this order, between ``open`` and ``close``.
+
+        Args:
+            names: what the settings read; None for all there is.
+        """
+
+
+def not_allowed(error: AccessDenied) -> Seen:
+    """A check that a reader need not be able to make, and cannot.
+
+    Raises:
+        AccessDenied: it is not a permission that is missing, but the credentials.
+    """
+    if not error.permission:
+        raise error
+    return Seen(f"{error.permission} is not allowed, and no reader needs it", SKIPPED)
+
+
+def names_there(names: Sequence[str] | None, found: Collection[str], place: str) -> Seen:
+    """Whether all that the settings read is there.
+
+    Raises:
+        SecretNotFound: some are missing.
+    """
+    missing = [name for name in names or () if name not in found]
+    if missing:
+        raise SecretNotFound(
+            f"{len(missing)} of {len(names or ())} NAMES are not in {place}: {', '.join(missing)}",
+            hint=f"`secrets put {missing[0]}` writes one, `secrets keys` lists what is there",
+            names=missing,
+        )
+    if not found:
+        return Seen(f"there is nothing in {place}", WARNING, "`secrets putall FILE` fills it")
+    return Seen(f"all {len(names)} NAMES are there" if names else f"{len(found)} names")
+
+
+def pending_names(names: Sequence[str]) -> Seen:
+    """Which rotations are not over."""
+    if not names:
+        return Seen("no value is pending")
+    return Seen(
+        f"a value is pending: {', '.join(names)}",
+        WARNING,
+        f"`secrets rotate {names[0]} --promote`, or --abandon, once every host is deployed",
+    )

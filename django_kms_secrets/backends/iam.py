@@ -1,0 +1,105 @@
+"""What stores and policies say to each other: statements, and the ARNs in them."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .capabilities import AWSStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+#: Whom `PolicyStore.statements` knows.
+ROLES = ("reader", "writer", "rotator", "admin")
+
+
+@dataclass(frozen=True)
+class Arn:
+    """An ARN whose partition and account only its reader knows.
+
+    Attributes:
+        service: as ARNs call it.
+        region: None for the default region.
+        resource: what stands after the account; * and ? are wildcards (see `literal`).
+    """
+
+    service: str
+    region: str | None
+    resource: str
+
+
+@dataclass(frozen=True)
+class KeyOf:
+    """The ARN of the KMS key that an alias names: AWS has to be asked.
+
+    Attributes:
+        key_id: the alias, or the alias's ARN.
+        region: None for the default region.
+    """
+
+    key_id: str
+    region: str | None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a policy allows.
+
+    Attributes:
+        sid: its name in the policy.
+        actions: such as ``dynamodb:Query``.
+        resources: on what; ``*`` where AWS knows no resource.
+        conditions: operator -> condition key -> values, any of which will do.
+        note: what whoever grants it should know; "" for nothing.
+    """
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str | Arn | KeyOf]
+    conditions: Mapping[str, Mapping[str, Sequence[str | Arn]]] = field(default_factory=dict)
+    note: str = ""
+
+
+class PolicyStore(AWSStore):
+    """A store behind IAM, which knows the least that a role of its users needs."""
+
+    @abc.abstractmethod
+    def statements(
+        self,
+        role: str,
+        *,
+        names: Sequence[str] | None,
+        listing: bool,
+        keys: Sequence[str],
+    ) -> list[Statement]:
+        """What to allow to a role, by the OPTIONS alone: nothing is opened or sent.
+
+        Args:
+            role: one of `ROLES`: a reader has the settings' fetch, fallbacks and previous values; a
+                writer put and putall; a rotator rotate, rollback and reencrypt; an admin every
+                verb.
+            names: which names, without the store's prefix; None for all under the prefix. An admin
+                has them all.
+            listing: whether a reader reads all there is, and so has to list it.
+            keys: the ARNs of the KMS keys; empty for what OPTIONS say.
+        """
+
+
+def literal(text: str) -> str:
+    """Text of a policy in which no character is a wildcard or begins a variable."""
+    return "".join(f"${{{char}}}" if char in "$*?" else char for char in text)
+
+
+def plain(text: str) -> str:
+    """Text of a policy where there are no wildcards, in which nothing is a variable."""
+    return text.replace("$", "${$}")
+
+
+def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
+    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS."""
+    if "alias/" in key_id:
+        return KeyOf(key_id, region)
+    return key_id if key_id.startswith("arn:") else Arn("kms", region, f"key/{key_id}")
