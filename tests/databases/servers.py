@@ -182,7 +182,7 @@ class PostgreSQL(Server):
             "port": self.port,
             "unix_socket_directories": self._data,
             "fsync": "off",
-            "max_connections": 50,
+            "max_connections": 200,
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         program = self._program("postgres", self._bin)
