@@ -27,6 +27,7 @@ from .exceptions import (
     StoreNotReady,
     StoreUnavailable,
 )
+from .transport import AUTO, BOTO3, LIGHT, reason
 from .types import SecretBytes, SecretStr
 
 if TYPE_CHECKING:
@@ -133,6 +134,20 @@ def _seconds(name: str, value: float | str) -> float:
     return seconds
 
 
+def checked_transport(transport: str) -> str:
+    """Read OPTIONS["transport"].
+
+    Raises:
+        SecretsError: it is none of the two.
+    """
+    if transport not in (AUTO, BOTO3):
+        raise SecretsError(
+            f"transport {transport!r} is neither {AUTO} nor {BOTO3}",
+            hint=f"leave it out for {AUTO}",
+        )
+    return transport
+
+
 class Deadline:
     """A moment on the monotonic clock by which an operation has to be over."""
 
@@ -184,30 +199,51 @@ class Service:
         Raises:
             SecretsError: one of the family, from ``refusals`` or by the kind of failure.
         """
+        self.waiting_for.add(operation)
+        try:
+            reply = self._ask(operation, refusals or {}, parameters)
+        finally:
+            self.waiting_for.discard(operation)
+        if isinstance(reply, SecretsError):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.client.close()
+
+    def _ask(
+        self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | SecretsError:
+        answer = self._send(operation, parameters)
+        if isinstance(answer, SecretsError):
+            return answer
+        reply, code = answer
+        self._read_clock(reply)
+        if code in refusals:
+            return refusals[code](reply)
+        if code:
+            return self.refused(operation, code, reply)
+        return _Reply(_masked(reply), f"{operation} of {self.place}")
+
+    def _send(
+        self, operation: str, parameters: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], str] | SecretsError:
+        """The reply and its error code, "" for none; or the error for no reply."""
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
-        self.waiting_for.add(operation)
         try:
-            reply: dict[str, Any] = getattr(self.client, xform_name(operation))(**parameters)
-            self._read_clock(reply)
-            return _Reply(_masked(reply), f"{operation} of {self.place}")
+            return getattr(self.client, xform_name(operation))(**parameters), ""
         except ClientError as exc:
-            self._read_clock(exc.response)
-            code = exc.response.get("Error", {}).get("Code", "unknown")
-            refused = (refusals or {}).get(code)
-            error = (
-                refused(exc.response) if refused else self.refused(operation, code, exc.response)
-            )
+            reply: Any = exc.response
+            return reply, reply.get("Error", {}).get("Code") or "unknown"
         except (BotoCoreError, ResponseParserError) as exc:
-            error = self._failed(operation, exc)
+            return self._failed(operation, type(exc).__name__)
         except OSError as exc:
             # botocore has errors of its own for the network: this is a file with credentials.
-            error = no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
-        finally:
-            self.waiting_for.discard(operation)
-        raise error
+            return no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -264,8 +300,8 @@ class Service:
         # AWS's own text is left out: for some codes it repeats the parameters, values included.
         return SecretsError(where, hint=f"look up {code} in the API reference of {self.name}")
 
-    def _failed(self, operation: str, exc: Exception) -> SecretsError:
-        kind = type(exc).__name__
+    def _failed(self, operation: str, kind: str) -> SecretsError:
+        """The error for what gave no reply, by the name of botocore's exception for it."""
         if kind in {"NoCredentialsError", "PartialCredentialsError"}:
             return AccessDenied(
                 f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
@@ -283,6 +319,18 @@ class Service:
         )
 
 
+class LightService(Service):
+    """A service that is only read from, by a `transport.client.Client` instead of boto3's."""
+
+    def _send(
+        self, operation: str, parameters: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], str] | SecretsError:
+        answer = self.client.send(operation, parameters)
+        if answer.failure:
+            return self._failed(operation, answer.failure)
+        return answer.reply, answer.code
+
+
 def open_services(
     names: Mapping[str, str | None],
     *,
@@ -290,7 +338,7 @@ def open_services(
     endpoint_url: str | None,
     timeouts: Timeouts,
 ) -> list[Service]:
-    """Make a client for each service. Nothing is sent yet.
+    """Make a boto3 client for each service. Nothing is sent yet.
 
     Args:
         names: boto3's service names, each with its region (None: boto3's default region).
@@ -312,6 +360,51 @@ def open_services(
     boto3 = import_module("boto3")
     make = partial(_make_services, boto3, names, profile_name, endpoint_url, timeouts)
     return run_all([make], deadline=Deadline(timeouts.overall), services=())[0]
+
+
+def open_readers(
+    names: Mapping[str, str | None],
+    *,
+    profile_name: str | None,
+    endpoint_url: str | None,
+    timeouts: Timeouts,
+    transport: str,
+) -> list[Service]:
+    """As `open_services`, for reads only: without boto3 where it would do the same.
+
+    Args:
+        names, profile_name, endpoint_url, timeouts: as there.
+        transport: ``auto``, or ``boto3`` for boto3 in any case.
+    """
+    options = {"profile_name": profile_name, "endpoint_url": endpoint_url}
+    if reason(names, **options, transport=transport) != LIGHT:
+        return open_services(names, **options, timeouts=timeouts)
+    make = partial(_make_readers, names, endpoint_url, timeouts)
+    return run_all([make], deadline=Deadline(timeouts.overall), services=())[0]
+
+
+def _make_readers(
+    names: Mapping[str, str | None], endpoint_url: str | None, timeouts: Timeouts
+) -> list[Service]:
+    from .transport.client import NoCredentials, make_clients
+
+    try:
+        clients = make_clients(
+            names,
+            endpoint_url,
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+    except NoCredentials as exc:
+        error = no_credentials(str(exc))
+    except (OSError, ValueError) as exc:  # the container's token, or the CA certificates
+        error = no_credentials(type(exc).__name__)
+    else:
+        return [
+            LightService(client, SERVICE_NAMES[name])
+            for name, client in zip(names, clients, strict=True)
+        ]
+    raise error
 
 
 def _make_services(

@@ -180,7 +180,13 @@ class AWSStore(abc.ABC):
     profile_name: str | None
     endpoint_url: str | None
     timeouts: Timeouts
+    transport: str
     _services: list[Service]
+
+    @property
+    @abc.abstractmethod
+    def regions(self) -> Mapping[str, str | None]:
+        """boto3's names of the services, each with its region (None: the default region)."""
 
     @property
     def services(self) -> Sequence[Service]:

@@ -9,7 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import envelope
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import (
+    Deadline,
+    Service,
+    Timeouts,
+    checked_transport,
+    open_readers,
+    open_services,
+    run_all,
+)
 from ...exceptions import (
     AccessDenied,
     DecryptionError,
@@ -17,6 +25,7 @@ from ...exceptions import (
     SecretNotFound,
     SecretsError,
 )
+from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
 from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
@@ -78,6 +87,8 @@ class CredStashStore(
         digest (str): the HMAC's digest for new records; ``SHA256``, which every reader knows.
         prefix (str): only names that begin with it are seen, and they are shown without it.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
+        transport (str): ``auto``: settings are read without boto3, where it would do the same;
+            ``boto3``: never.
     """
 
     scheme = "credstash"
@@ -99,6 +110,7 @@ class CredStashStore(
         timeout: float | str = Timeouts.overall,
         connect_timeout: float | str = Timeouts.connect,
         read_timeout: float | str = Timeouts.read,
+        transport: str = AUTO,
     ) -> None:
         self.table = table or os.environ.get("CREDSTASH_DEFAULT_TABLE") or "credential-store"
         self.key_id = key_id
@@ -121,6 +133,7 @@ class CredStashStore(
         self.digest = _checked_digest(digest)
         self.prefix = prefix
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -134,22 +147,44 @@ class CredStashStore(
         where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
         return f"{where} under {self.prefix}" if self.prefix else where
 
+    @property
+    def regions(self) -> Mapping[str, str | None]:
+        """The services that it asks."""
+        return {"dynamodb": self.region_name, "kms": self.kms_region_name or self.region_name}
+
     def open(self) -> None:
         """Make the two clients."""
-        self._services = open_services(
-            {"dynamodb": self.region_name, "kms": self.kms_region_name or self.region_name},
-            profile_name=self.profile_name,
-            endpoint_url=self.endpoint_url,
-            timeouts=self.timeouts,
+        self._opened_with(
+            open_services(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+            )
         )
+
+    def open_to_read(self) -> None:
+        """Make them, without boto3 where it would do the same."""
+        self._opened_with(
+            open_readers(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+                transport=self.transport,
+            )
+        )
+
+    def _opened_with(self, services: list[Service]) -> None:
+        self._services = services
         # From here on the region is known, also to errors after close().
-        self.region_name = self._services[0].client.meta.region_name
+        self.region_name = services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close their sockets and forget them."""
         services, self._services = self._services, []
         for service in services:
-            service.client.close()
+            service.close()
 
     # Reading
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import (
+    Deadline,
+    Service,
+    Timeouts,
+    checked_transport,
+    open_readers,
+    open_services,
+    run_all,
+)
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
+from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import BaseStore, checked, expect, not_found, put_runs
 from ..capabilities import ReencryptedStore, RotatingStore, StagedStore
@@ -42,6 +51,8 @@ class SecretsManagerStore(
         endpoint_url (str): another endpoint.
         recovery_days (int): days in which a deleted secret can be restored, 7 to 30; 30.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
+        transport (str): ``auto``: settings are read without boto3, where it would do the same;
+            ``boto3``: never.
 
     A binary secret (SecretBinary) is an error that says so.
     """
@@ -61,6 +72,7 @@ class SecretsManagerStore(
         timeout: float | str = Timeouts.overall,
         connect_timeout: float | str = Timeouts.connect,
         read_timeout: float | str = Timeouts.read,
+        transport: str = AUTO,
     ) -> None:
         if bool(secret_id) == (prefix is not None):
             raise SecretsError(
@@ -75,6 +87,7 @@ class SecretsManagerStore(
         self.endpoint_url = endpoint_url
         self.recovery_days = _checked_days(recovery_days)
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -89,22 +102,44 @@ class SecretsManagerStore(
         what = f"secret {self.secret_id}" if self.secret_id else f"secrets under {self.prefix!r}"
         return f"Secrets Manager {what} in {self.region_name or 'the default region'}"
 
+    @property
+    def regions(self) -> Mapping[str, str | None]:
+        """The service that it asks."""
+        return {"secretsmanager": self.region_name}
+
     def open(self) -> None:
         """Make the client."""
-        self._services = open_services(
-            {"secretsmanager": self.region_name},
-            profile_name=self.profile_name,
-            endpoint_url=self.endpoint_url,
-            timeouts=self.timeouts,
+        self._opened_with(
+            open_services(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+            )
         )
+
+    def open_to_read(self) -> None:
+        """Make it, without boto3 where it would do the same."""
+        self._opened_with(
+            open_readers(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+                transport=self.transport,
+            )
+        )
+
+    def _opened_with(self, services: list[Service]) -> None:
+        self._services = services
         # From here on the region is known, also to errors after close().
-        self.region_name = self._services[0].client.meta.region_name
+        self.region_name = services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close its sockets and forget it."""
         services, self._services = self._services, []
         for service in services:
-            service.client.close()
+            service.close()
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
         """One GetSecretValue."""

@@ -1,0 +1,350 @@
+"""The client of one service: signed requests over connections that are kept, tried again in time.
+
+It has what the stores use of a boto3 client, and gives its failures botocore's names, so that both
+make the same errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import random
+import ssl
+import threading
+import time
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .._version import __version__
+from . import credentials, endpoints, replies, sigv4
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .credentials import Credentials
+
+#: Requests for one answer. As in aws.py for boto3: four attempts.
+ATTEMPTS = 4
+# Seconds, doubled each time: of pauses after throttling, and after other failures. botocore's.
+_THROTTLED_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.05, 20.0
+
+# Bytes. The largest reply is a page of a Scan, 1 MB, or 20 secrets of 64 KB; JSON may need six
+# bytes for one.
+_LONGEST_REPLY = 32 * 1024 * 1024
+
+_TARGETS = {
+    "dynamodb": ("DynamoDB_20120810", "1.0"),
+    "kms": ("TrentService", "1.1"),
+    "secretsmanager": ("secretsmanager", "1.1"),
+}
+
+# botocore's lists (botocore/retries/standard.py).
+_TRANSIENT_CODES = {"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete"}
+_TRANSIENT_STATUS = {500, 502, 503, 504}
+_THROTTLED_CODES = {
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+_THROTTLED_STATUS = 429
+# Failures that another attempt would only repeat.
+_FINAL = {"ResponseParserError", "SSLError"}
+
+# For a container's agent: seconds for an attempt, attempts, seconds between them. botocore's.
+_AGENT_SECONDS, _AGENT_ATTEMPTS, _AGENT_PAUSE = 2.0, 3, 1.0
+
+
+@dataclass(repr=False)
+class Answer:
+    """What came of a request.
+
+    Attributes:
+        reply: what a boto3 client returns, or its ClientError has as its response.
+        code: AWS's code of an error; "" for none.
+        failure: the name of botocore's exception for what gave no answer; "" for an answer.
+    """
+
+    reply: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    failure: str = ""
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether there were too many requests."""
+        return self.code in _THROTTLED_CODES or self._status == _THROTTLED_STATUS
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would be of no use."""
+        if self.failure:
+            return self.failure in _FINAL
+        transient = self.code in _TRANSIENT_CODES or self._status in _TRANSIENT_STATUS
+        return not (transient or self.is_throttled)
+
+    @property
+    def _status(self) -> int:
+        return int(self.reply["ResponseMetadata"]["HTTPStatusCode"]) if self.reply else 0
+
+
+class NoCredentials(Exception):
+    """A container's agent gives none; the text is the name of botocore's exception for it."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a boto3 client has under this name."""
+
+    endpoint_url: str
+    region_name: str
+
+
+class Client:
+    """The client of one service, for any thread.
+
+    Args:
+        service: boto3's name of it.
+        region: its region.
+        endpoint_url: its URL.
+        credentials: whose requests these are.
+        connect_timeout, read_timeout: seconds, as in `Timeouts`.
+        context: for TLS; None where the URL has none.
+
+    Attributes:
+        meta: the URL and the region, as a boto3 client has them.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        region: str,
+        endpoint_url: str,
+        credentials: Credentials,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self.meta = Meta(endpoint_url, region)
+        self._service = service
+        self._credentials = credentials
+        self._timeouts = connect_timeout, read_timeout
+        self._context = context
+        self._host = urlsplit(endpoint_url).netloc
+        self._idle: list[http.client.HTTPConnection] = []
+        self._closed = threading.Event()
+
+    def send(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+        """Send a read, up to `ATTEMPTS` times, and give the last answer.
+
+        Args:
+            operation: AWS's name of it, one of `replies.SHAPES`.
+            parameters: the request, as for a boto3 client.
+        """
+        body = json.dumps(parameters, default=_base64).encode()
+        answer = self._attempt(operation, body)
+        for attempt in range(ATTEMPTS - 1):
+            if answer.is_final or self._closed.wait(_pause(answer, attempt)):
+                break
+            answer = self._attempt(operation, body)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections; no further attempt is made."""
+        self._closed.set()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _attempt(self, operation: str, body: bytes) -> Answer:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connection(self.meta.endpoint_url, self._timeouts[0], self._context)
+        status, headers, content, failure = _exchange(
+            connection, "POST", "/", self._headers(operation, body), body, self._timeouts[1]
+        )
+        if failure or self._closed.is_set():
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return _answer(operation, status, headers, content, failure)
+
+    def _headers(self, operation: str, body: bytes) -> dict[str, str]:
+        target, version = _TARGETS[self._service]
+        headers = {
+            "Host": self._host,
+            "Content-Type": f"application/x-amz-json-{version}",
+            "X-Amz-Date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            "X-Amz-Target": f"{target}.{operation}",
+        }
+        if self._credentials.token:
+            headers["X-Amz-Security-Token"] = self._credentials.token
+        signature = sigv4.authorization(
+            "POST",
+            headers,
+            body,
+            credentials=self._credentials,
+            region=self.meta.region_name,
+            service=self._service,
+        )
+        return {
+            **headers,
+            "Accept-Encoding": "identity",
+            "Authorization": signature,
+            "User-Agent": f"django-kms-secrets/{__version__}",
+        }
+
+
+def make_clients(
+    regions: Mapping[str, str | None],
+    endpoint_url: str | None,
+    *,
+    connect_timeout: float,
+    read_timeout: float,
+) -> list[Client]:
+    """Make the clients of services, where `reason` says that boto3 is not needed.
+
+    Args:
+        regions: boto3's names of the services, each with its region.
+        endpoint_url: as the OPTIONS have it, or None.
+        connect_timeout, read_timeout: seconds.
+
+    Raises:
+        NoCredentials: the container's agent gives none.
+        OSError, ValueError: its token cannot be read, or is none.
+    """
+    named = {name: endpoints.region_of(region, os.environ) for name, region in regions.items()}
+    urls = {
+        name: endpoints.endpoint_of(name, region, endpoint_url, os.environ)
+        for name, region in named.items()
+    }
+    theirs = credentials.from_environment(os.environ) or _of_container()
+    context = None
+    if any(url.startswith("https:") for url in urls.values()):
+        context = endpoints.tls(os.environ)
+    return [
+        Client(
+            name,
+            named[name],
+            url,
+            theirs,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            context=context,
+        )
+        for name, url in urls.items()
+    ]
+
+
+def _of_container() -> Credentials:
+    url = credentials.container_url(os.environ)
+    headers = credentials.container_headers(os.environ)
+    context = endpoints.tls(os.environ) if url.startswith("https:") else None
+    parts = urlsplit(url)
+    path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    for attempt in range(_AGENT_ATTEMPTS):
+        if attempt:
+            time.sleep(_AGENT_PAUSE)
+        connection = _connection(url, _AGENT_SECONDS, context)
+        try:
+            status, _, content, failure = _exchange(
+                connection, "GET", path, headers, b"", _AGENT_SECONDS
+            )
+        finally:
+            connection.close()
+        if status == http.client.OK and not failure:
+            found = credentials.from_reply(replies.parsed(content))
+            if found:
+                return found
+    raise NoCredentials("CredentialRetrievalError")
+
+
+def _connection(
+    url: str, seconds: float, context: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    return http.client.HTTPConnection(host, port, timeout=seconds)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    read_timeout: float,
+) -> tuple[int, Mapping[str, str], bytes, str]:
+    """One request and its reply: status, headers in lower case, content, and what failed."""
+    connected = False
+    try:
+        if connection.sock is None:
+            connection.connect()
+            connection.sock.settimeout(read_timeout)  # type: ignore[attr-defined]
+        connected = True
+        connection.request(method, path, body or None, dict(headers))
+        response = connection.getresponse()
+        content = response.read(_LONGEST_REPLY)
+        if response.read(1) or response.length:  # longer than it can be, or cut off
+            return 0, {}, b"", "ConnectionClosedError"
+        lower = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, lower, content, ""
+    except (OSError, http.client.HTTPException) as exc:
+        return 0, {}, b"", _failure(exc, connected)
+
+
+def _failure(exc: Exception, connected: bool) -> str:
+    """botocore's name of what failed."""
+    if isinstance(exc, TimeoutError):
+        return "ReadTimeoutError" if connected else "ConnectTimeoutError"
+    if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
+        return "SSLError"
+    cut = connected or isinstance(exc, (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError))
+    return "ConnectionClosedError" if cut else "EndpointConnectionError"
+
+
+def _answer(
+    operation: str, status: int, headers: Mapping[str, str], content: bytes, failure: str
+) -> Answer:
+    if failure:
+        return Answer(failure=failure)
+    checksum = headers.get("x-amz-crc32")  # of DynamoDB
+    if checksum is not None and checksum != str(zlib.crc32(content)):
+        return Answer(failure="ChecksumError")
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+    if status > http.client.MULTIPLE_CHOICES:
+        code, text = replies.read_error(status, content)
+        error = {"Code": code, "Message": text}
+        return Answer({"Error": error, "ResponseMetadata": metadata}, code=code)
+    try:
+        return Answer({**replies.read(operation, content), "ResponseMetadata": metadata})
+    except ValueError:
+        return Answer(failure="ResponseParserError")
+
+
+def _pause(answer: Answer, attempt: int) -> float:
+    """Seconds until the next attempt: full jitter, so that many hosts do not come back at once."""
+    pause = (_THROTTLED_PAUSE if answer.is_throttled else _PAUSE) * 2.0**attempt
+    return random.uniform(0, min(pause, _LONGEST_PAUSE))  # noqa: S311 - it protects nothing
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} is not a parameter")
