@@ -326,6 +326,11 @@ class LightService(Service):
         self, operation: str, parameters: Mapping[str, Any]
     ) -> tuple[dict[str, Any], str] | SecretsError:
         answer = self.client.send(operation, parameters)
+        if answer is None:
+            return SecretsError(
+                f"{operation} of {self.name} was not sent: the store was opened to read values",
+                hint="use `with store:`",
+            )
         if answer.failure:
             return self._failed(operation, answer.failure)
         return answer.reply, answer.code

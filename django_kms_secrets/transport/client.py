@@ -148,13 +148,18 @@ class Client:
         self._idle: list[http.client.HTTPConnection] = []
         self._closed = threading.Event()
 
-    def send(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
-        """Send a read, up to `ATTEMPTS` times, and give the last answer.
+    def send(self, operation: str, parameters: Mapping[str, Any]) -> Answer | None:
+        """Send a read, up to `ATTEMPTS` times.
 
         Args:
-            operation: AWS's name of it, one of `replies.SHAPES`.
+            operation: AWS's name of it.
             parameters: the request, as for a boto3 client.
+
+        Returns:
+            The last answer; None if it is none of the reads in `replies.SHAPES`: nothing was sent.
         """
+        if operation not in replies.SHAPES:
+            return None
         body = json.dumps(parameters, default=_base64).encode()
         answer = self._attempt(operation, body)
         for attempt in range(ATTEMPTS - 1):
