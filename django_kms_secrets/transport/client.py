@@ -175,18 +175,28 @@ class Client:
             self._idle.pop().close()
 
     def _attempt(self, operation: str, body: bytes) -> Answer:
+        headers = self._headers(operation, body)
+        while True:
+            connection, is_kept = self._connection()
+            status, lower, content, failure = _exchange(
+                connection, "POST", "/", headers, body, self._timeouts[1]
+            )
+            if failure:
+                connection.close()
+            else:
+                self._idle.append(connection)
+            if self._closed.is_set():
+                self.close()
+            # The other side may close a kept connection at any time: that says nothing about it.
+            if not (is_kept and failure == "ConnectionClosedError"):
+                return _answer(operation, status, lower, content, failure)
+
+    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+        """A connection, and whether it is one that was kept."""
         try:
-            connection = self._idle.pop()
+            return self._idle.pop(), True
         except IndexError:
-            connection = _connection(self.meta.endpoint_url, self._timeouts[0], self._context)
-        status, headers, content, failure = _exchange(
-            connection, "POST", "/", self._headers(operation, body), body, self._timeouts[1]
-        )
-        if failure or self._closed.is_set():
-            connection.close()
-        else:
-            self._idle.append(connection)
-        return _answer(operation, status, headers, content, failure)
+            return _connection(self.meta.endpoint_url, self._timeouts[0], self._context), False
 
     def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         target, version = _TARGETS[self._service]
