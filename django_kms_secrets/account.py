@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .aws import CREDENTIALS_HINT, Deadline, Service, no_credentials, open_services, run_all
 from .exceptions import AccessDenied, StoreNotReady
+from .transport import reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -149,6 +150,16 @@ def _credentials(session: Any) -> Credentials:
     except RuntimeError:  # botocore's own, for a source that gives what has expired
         error = AccessDenied("the AWS credentials have expired", hint=CREDENTIALS_HINT)
     raise error
+
+
+def transport_of(store: AWSStore) -> str:
+    """What settings are read through: `transport.LIGHT`, or why it is boto3. Nothing is sent."""
+    return reason(
+        store.regions,
+        profile_name=store.profile_name,
+        endpoint_url=store.endpoint_url,
+        transport=store.transport,
+    )
 
 
 def override_of(store: AWSStore, service: Service) -> str:

@@ -65,7 +65,7 @@ ALLOWED = {
     "conf": set(),
     "checks": {"conf", "config", "exceptions", "offline", "redaction", "reporting"},
     "apps": {"checks"},
-    "account": {"aws", "exceptions"},
+    "account": {"aws", "exceptions", "transport"},
     "policy": {"backends.iam", "exceptions"},
     "cli": {
         "account",
@@ -76,6 +76,7 @@ ALLOWED = {
         "formats",
         "generators",
         "policy",
+        "transport",
         "types",
     },
     "management": {"cli", "conf", "exceptions"},

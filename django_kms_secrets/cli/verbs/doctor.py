@@ -24,6 +24,7 @@ from ...backends.diagnosis import (
     names_there,
 )
 from ...exceptions import AccessDenied, SecretsError, StoreNotReady
+from ...transport import LIGHT
 from ..arguments import add_listing_format
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class _Surroundings:
             Check("region", self._region),
             Check("credentials", self._credentials),
             Check("identity", self._identity, ["region", "credentials"]),
+            Check("transport", self._transport),
         ]
 
     def _region(self) -> Seen:
@@ -172,6 +174,13 @@ class _Surroundings:
             return Seen(f"from {found.source}; they do not expire")
         left = int((found.expires - datetime.now(timezone.utc)).total_seconds() // 60)
         return Seen(f"from {found.source}; they expire in {left} min, {found.expires:%H:%M %Z}")
+
+    def _transport(self) -> Seen:
+        # boto3 is right as well, so this is never a warning; it takes longer to start.
+        found = account.transport_of(self._store)
+        if found == LIGHT:
+            return Seen("settings are read without boto3")
+        return Seen(f"settings are read by boto3: {found}")
 
     def _identity(self) -> Seen:
         try:
