@@ -4,7 +4,7 @@ Whole processes that load Django as a wsgi.py does, and import settings, are run
 server with TLS in this process: settings without secrets, with one document read by boto3, and with
 the same document read by this package, once through boto3 and once without. What is added to the
 settings without secrets in the same round is printed, in medians: seconds of the whole process, of
-its CPU, which other load on the machine disturbs less, and of the import of the settings.
+the import of the settings, and of the CPU in that, which other load on the machine disturbs less.
 
     python benchmarks/cold_start.py [--rounds 15]
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import ssl
 import statistics
 import subprocess
@@ -63,11 +62,11 @@ SETTINGS = {
 CHILD = """
 import os, sys, time
 import django.conf, django.core.wsgi
-start = time.perf_counter()
+start = time.perf_counter(), time.process_time()
 assert django.conf.settings.SECRET_KEY
-seconds = time.perf_counter() - start
+wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
 assert ("boto3" in sys.modules) is ("boto3" in os.environ["DJANGO_SETTINGS_MODULE"])
-print(seconds)
+print(wall, cpu)
 """
 
 
@@ -116,7 +115,7 @@ def measure(
     """Run every variant once a round, and one round before that to fill the caches.
 
     Returns:
-        For each variant and round: seconds of the process, of its CPU, and of the import.
+        For each variant and round: seconds of the process, of the import, and of its CPU.
     """
     taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in SETTINGS}
     for number in range(rounds + 1):
@@ -124,20 +123,15 @@ def measure(
             variables = {**environ, "DJANGO_SETTINGS_MODULE": module(name)}
             if "boto3" in name:  # it does not know what the system trusts
                 variables["AWS_CA_BUNDLE"] = str(bundle)
-            before, start = cpu_seconds(), time.perf_counter()
+            start = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-c", CHILD], env=variables, stdout=subprocess.PIPE, check=True
             )
-            wall, cpu = time.perf_counter() - start, cpu_seconds() - before
+            wall = time.perf_counter() - start
             if number:
-                runs.append((wall, cpu, float(done.stdout)))
+                inside = done.stdout.split()
+                runs.append((wall, float(inside[0]), float(inside[1])))
     return taken
-
-
-def cpu_seconds() -> float:
-    """CPU of all processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def report(taken: dict[str, list[tuple[float, float, float]]]) -> None:
@@ -151,7 +145,7 @@ def report(taken: dict[str, list[tuple[float, float, float]]]) -> None:
         ]
         for name, runs in taken.items()
     }
-    print(f"{'added by':20}{'process':>12}{'its CPU':>12}{'the import':>12}   boto3 takes")
+    print(f"{'added by':20}{'process':>12}{'the import':>12}{'its CPU':>12}   boto3 takes")
     for name, row in added.items():
         cells = "".join(f"{value * 1000:9.1f} ms" for value in row)
         ratios = (theirs / mine for theirs, mine in zip(added["boto3"], row, strict=True))
@@ -166,6 +160,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one write: two would wait for each other (Nagle, delayed ACK)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
