@@ -96,7 +96,7 @@ def _authorities(environ: Mapping[str, str]) -> dict[str, str]:
         found["capath"] = directories
     elif not file:
         file = usual.openssl_cafile
-    if file and os.path.isfile(file):  # noqa: PTH113 - pathlib costs more
+    if os.path.isfile(file):  # noqa: PTH113 - pathlib costs more
         found["cafile"] = file
     return found
 

@@ -102,14 +102,17 @@ def test_a_client_that_is_closed_makes_no_other_attempt():
     assert len(server.requests) == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_costs_no_attempt():
-    """…as many as there are."""
+def test_a_connection_that_was_closed_meanwhile_costs_no_attempt(monkeypatch):
+    """…and so no pause either."""
+    pauses: list[Answer] = []
+    monkeypatch.setattr(client, "_pause", lambda answer, _: pauses.append(answer) or 0)
     with ScriptedServer(lambda connection: connection.sendall(REPLY)) as server:
         sender = kms(server.endpoint)
         for _ in range(5):
             assert sender.send("Decrypt", {}).reply["Plaintext"] == b"planted"
         sender.close()
     assert server.connections == 5
+    assert pauses == []
 
 
 def test_what_is_done_at_the_deadline_stays_undone(aws):

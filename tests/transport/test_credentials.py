@@ -117,8 +117,9 @@ def test_keys_in_the_environment_come_first(set_environment):
         reply(b"not yet", 404),
         reply(b"", 302, "Location: /elsewhere"),
         reply(b"{"),
+        reply(json.dumps(GOOD).encode(), 201),
     ],
-    ids=["fault", "missing", "redirection", "no JSON"],
+    ids=["fault", "missing", "redirection", "no JSON", "another success"],
 )
 def test_a_failure_is_borne_twice_and_then_an_error(bad, set_environment):
     good = reply(json.dumps(GOOD).encode())

@@ -141,9 +141,10 @@ REFUSALS: list[Refusal] = [
     (400, "ResourceNotFoundException"),
     (400, "InvalidRequestException#it was marked for deletion"),
     (400, "DecryptionFailure"),
-    (400, "com.amazonaws.x#ValidationException"),
-    (400, "aws.y#Other:http://internal.amazon.com/"),
-    (400, {"__type": "Strange", "Message": "upper"}),
+    (400, {"__type": "com.amazonaws.x#ValidationException"}),
+    (400, {"__type": "aws.y#Other:http://internal.amazon.com/"}),
+    (400, {"__type": "AccessDeniedException", "Message": "upper"}),
+    (400, {"__type": "AccessDeniedException", "message": "lower", "Message": "upper"}),
     (400, {"nothing": "known"}),
     (301, {}),
     (307, {"message": "elsewhere"}),
@@ -351,9 +352,11 @@ def test_a_reply_that_is_cut_off_is_never_taken_for_whole(make_document):
     )
 
 
-def test_a_reply_without_end_is_given_up(make_document, monkeypatch):
-    monkeypatch.setattr(client, "_LONGEST_REPLY", 1000)
-    with ScriptedServer(send(reply(b" " * 2000 + DOCUMENT))) as server:
+@pytest.mark.parametrize("length", [None, -1], ids=["with a length", "without"])
+def test_a_reply_without_end_is_given_up(make_document, monkeypatch, length):
+    monkeypatch.setattr(client, "_LONGEST_REPLY", len(DOCUMENT) + 9)
+    script = send(reply(DOCUMENT + b" " * 10, length=length), keep=False)
+    with ScriptedServer(script) as server:
         found = light(make_document, READS["all"], endpoint_url=server.endpoint)
     assert found[0] is StoreUnavailable
 
