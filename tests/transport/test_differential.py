@@ -443,3 +443,20 @@ def test_no_error_has_a_value_in_its_traceback(make_document, aws):
     assert len(ours) > 3
     assert PLANTED not in repr([frame.f_locals for frame in ours])
     assert PLANTED not in "".join(traceback.format_exception(caught.value))
+
+
+def test_nothing_of_a_reply_is_logged(make, aws, caplog):
+    """At DEBUG botocore logs every reply."""
+    fill(make)
+
+    def logged(read: Callable[..., Any], kind: str, **options: Any) -> list[str]:
+        caplog.clear()
+        assert outcome(make(**options), read, kind)
+        return [record.getMessage() for record in caplog.records if record.name != "werkzeug"]
+
+    caplog.set_level("DEBUG")
+    assert logged(READS["all"], "LightService") == []
+    assert any(
+        "Plaintext" in text or PLANTED in text
+        for text in logged(READS["all"], "Service", transport="boto3")
+    )
