@@ -31,11 +31,8 @@ from ..base import BaseStore, already_pending, checked, expect, not_found, put_r
 from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
-from .diagnosis import Diagnosis
 from .keys import DataKeys
-from .policy import Policy
 from .records import Contexts, Records
-from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
 from .versions import PENDING_VERSION, entries, entry, is_number, next_version, padded
 
@@ -435,6 +432,8 @@ class CredStashStore(
 
         To write: a GenerateDataKey, a Decrypt and a Query for each version, and one transaction.
         """
+        from .reencryption import Reencryption
+
         if not names:
             return
         reencryption = Reencryption(self._table, self._records)
@@ -448,6 +447,8 @@ class CredStashStore(
 
     def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
         """Two Queries, Decrypts, and a DeleteItem for each version that is not in use."""
+        from .reencryption import Reencryption
+
         reencryption = Reencryption(self._table, self._records)
         self._each(names, reencryption.prune, done, "were not pruned")
 
@@ -489,6 +490,8 @@ class CredStashStore(
         self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
     ) -> list[Statement]:
         """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
+        from .policy import Policy  # not when settings are imported
+
         kms_region = self.kms_region_name or self.region_name
         policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
         return policy.of(role, names, listing, keys)
@@ -497,6 +500,8 @@ class CredStashStore(
 
     def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
         """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
+        from .diagnosis import Diagnosis
+
         return Diagnosis(
             self._table,
             self._keys,

@@ -22,10 +22,8 @@ from ..capabilities import ReencryptedStore, RotatingStore, StagedStore
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .api import Api, version_of
-from .diagnosis import Diagnosis, staged_names
 from .document import Document
 from .names import Names
-from .policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -278,6 +276,8 @@ class SecretsManagerStore(
         self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
     ) -> list[Statement]:
         """On the ARNs of the secrets; a document is one for all its names."""
+        from .policy import Policy  # not when settings are imported
+
         policy = Policy(self.secret_id, self.prefix, self.key_id, self.region_name)
         return policy.of(role, names, listing, keys)
 
@@ -285,6 +285,8 @@ class SecretsManagerStore(
 
     def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
         """A document's DescribeSecret, the settings' fetch, and what is pending."""
+        from .diagnosis import Diagnosis
+
         return Diagnosis(self, bool(self.secret_id), names, self._described, self._waiting).checks()
 
     def _described(self) -> Mapping[str, Any]:
@@ -296,6 +298,8 @@ class SecretsManagerStore(
     def _waiting(self, names: Collection[str]) -> list[str]:
         """Those that have a pending value, by what a reader may do."""
         if self.secret_id:
+            from .diagnosis import staged_names
+
             return staged_names(self, names)
 
         def one(api: Api, name: str) -> bool:
