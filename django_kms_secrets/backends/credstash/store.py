@@ -19,7 +19,15 @@ from ...exceptions import (
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
-from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
+from ..capabilities import (
+    Age,
+    AgedStore,
+    KeyedStore,
+    NumberedStore,
+    PrunedStore,
+    ReencryptedStore,
+    StagedStore,
+)
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .diagnosis import Diagnosis
@@ -28,7 +36,7 @@ from .policy import Policy
 from .records import Contexts, Records
 from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, entries, entry, is_number, next_version, padded
+from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,6 +65,7 @@ class CredStashStore(
     StagedStore,
     ReencryptedStore,
     PrunedStore,
+    AgedStore,
     PolicyStore,
     DiagnosedStore,
 ):
@@ -471,6 +480,17 @@ class CredStashStore(
             self._run,
             lambda: len(self.get_many(names)),
         ).checks()
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """By the numbers of the versions; nothing is sent."""
+        names: dict[str, list[SecretVersion]] = {}
+        for found in entries:
+            names.setdefault(found.name, []).append(found)
+        return {
+            name: age(versions)
+            for name, versions in names.items()
+            if any(CURRENT in version.stages for version in versions)
+        }
 
     # Shared
 
