@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
-from .base import ABSENT, BaseStore, already_pending, checked, expect, not_found
+from .base import (
+    ABSENT,
+    BaseStore,
+    already_pending,
+    checked,
+    expect,
+    not_for_servers,
+    not_found,
+)
 from .capabilities import Age, AgedStore, StagedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from django.core.checks import CheckMessage
 
 _LOCK = threading.Lock()
 
@@ -128,6 +138,10 @@ class LocMemStore(BaseStore, StagedStore, AgedStore):
             for entry in entries
             if CURRENT in entry.stages
         }
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W005: it is for tests."""
+        return [not_for_servers(self)]
 
     def _versions(self, name: str, needed: str = CURRENT) -> _Versions:
         """What is kept of a name, if it has a version at that stage."""

@@ -41,6 +41,8 @@ from .versions import PENDING_VERSION, age, entries, entry, is_number, next_vers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from django.core.checks import CheckMessage
+
     from ..diagnosis import Check
     from ..iam import Statement
 
@@ -480,6 +482,22 @@ class CredStashStore(
             self._run,
             lambda: len(self.get_many(names)),
         ).checks()
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W007: a record opens wherever somebody copies it to."""
+        from django.core.checks import Warning  # noqa: A004
+
+        if self.context or self.bind_to_name:
+            return []
+        return [
+            Warning(
+                f"records of {self.place} have no encryption context: one that was copied to "
+                "another name, or from another environment under the same key, opens",
+                hint='set "context": {"env": "production"} or "bind_to_name": True in OPTIONS, '
+                "then `secrets reencrypt`",
+                id="kms_secrets.W007",
+            )
+        ]
 
     def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
         """By the numbers of the versions; nothing is sent."""
