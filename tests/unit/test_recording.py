@@ -50,6 +50,7 @@ def read(how):
         (lambda secrets: (secrets.get("X"), secrets["X"]), NEEDED),
         (lambda secrets: (secrets["X"], secrets.get("X")), NEEDED),
         (lambda secrets: (secrets.env("X"), secrets.get("X")), NEEDED),
+        (lambda secrets: (secrets.get("X"), secrets.env("X")), NEEDED),
         (lambda secrets: (secrets.env("X", default=""), "X" in secrets), OPTIONAL),
     ],
 )
