@@ -68,12 +68,13 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         """
         name = f"{self.prefix}{var}"
         cast, default = self._declared(name, cast, default)
-        if name in self._secrets:
+        if _has(self._secrets, name):
             return self._cast_secret(name, cast, default)
         if name in os.environ or default is not _NOTSET:
             parse = super().get_value
             return _guarded(name, lambda: parse(var, cast, default, parse_default), cast)
-        if self._secrets.offline:
+        if recording := self._secrets._recording:
+            recording.note(name, required=True, from_env=True)
             return _empty(cast)
         return self._raise_missing(name)
 
@@ -199,7 +200,9 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         offline: Mapping[Text, Any] | None = None,
     ) -> Any:
         name = f"{self.prefix}{var}"
-        if self._secrets.offline and name not in os.environ and default is _NOTSET:
+        recording = self._secrets._recording
+        if recording and name not in os.environ and default is _NOTSET:
+            recording.note(name, required=True, from_env=True)
             return dict(offline or {})
         return _published(_guarded(name, make, "this kind of URL"))
 
@@ -211,13 +214,21 @@ class _Environment(Mapping[str, str]):
         self._secrets = secrets
 
     def __getitem__(self, name: str) -> str:
-        return self._secrets[name] if name in self._secrets else os.environ[name]
+        return self._secrets[name] if _has(self._secrets, name) else os.environ[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter({*self._secrets, *os.environ})
 
     def __len__(self) -> int:
         return len({*self._secrets, *os.environ})
+
+
+def _has(secrets: Secrets, name: str) -> bool:
+    """Whether a secret is there; offline none is, and it is known who asked."""
+    if recording := secrets._recording:
+        recording.note(name, required=False, from_env=True)
+        return False
+    return name in secrets
 
 
 def _guarded(name: str, make: Callable[[], Any], cast: Any) -> Any:

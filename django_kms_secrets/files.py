@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -118,6 +119,20 @@ def is_there(path: Path) -> bool:
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
     raise SecretsError(f"cannot look at {path}: {reason}", hint="check the path")
+
+
+def exposure(path: Path) -> str:
+    """Who else can read or replace what is in a file, in words; "" for nobody, or no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    if not hasattr(os, "getuid"):  # Windows: the mode says nothing
+        return ""
+    if found.st_uid not in (os.getuid(), 0):
+        return "belongs to another user"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"can be read or written by others (mode {mode:04o})" if mode & 0o077 else ""
 
 
 def make_directory(directory: Path) -> None:

@@ -13,7 +13,7 @@ from .types import MASK, SecretStr
 
 #: Loggers of what talks to AWS. At DEBUG they print requests and replies whole, before anybody
 #: could know what of them is a secret.
-_WIRE = ("botocore", "boto3", "urllib3")
+WIRE = ("botocore", "boto3", "urllib3")
 
 #: Members of requests and replies that are plaintext, data keys or credentials of AWS.
 _PLAINTEXT = re.compile(
@@ -55,7 +55,7 @@ def _clean(record: logging.LogRecord) -> None:
 def _clean_message(record: logging.LogRecord) -> None:
     message = _message(record)
     clean = redact(message)
-    if str(record.name).partition(".")[0] in _WIRE and _PLAINTEXT.search(message):
+    if str(record.name).partition(".")[0] in WIRE and _PLAINTEXT.search(message):
         clean = "a message with plaintext of AWS in it is hidden"
     if clean != message or _has_secrets(record.args):
         record.msg, record.args = clean, ()

@@ -216,6 +216,10 @@ class BaseStore(abc.ABC):
         """Look at the OPTIONS, offline, for what a system check should report."""
         return ()
 
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """The same, for what ``check --deploy`` should report where DEBUG is off."""
+        return ()
+
 
 def checked(name: str, value: str = "") -> None:
     """Refuse a name or value that no store could give back unchanged.
@@ -344,6 +348,17 @@ def already_current(name: str, version: str, place: str) -> VersionConflict:
         f"version {version} of {name} in {place} is the current one",
         hint=f"`secrets history {name}` lists the others",
         names=[name],
+    )
+
+
+def not_for_servers(store: BaseStore) -> CheckMessage:
+    """W005, of a store that has nothing to protect it but the machine it is on."""
+    from django.core.checks import Warning  # noqa: A004
+
+    return Warning(
+        f"DEBUG is off, and secrets come from {store.place}, which is for development and tests",
+        hint="read them from a CredStash table or Secrets Manager where the site is served",
+        id="kms_secrets.W005",
     )
 
 

@@ -13,6 +13,7 @@ from ..config import URL_VARIABLE, read_config
 from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
+    audit,
     delete,
     doctor,
     get,
@@ -69,6 +70,7 @@ VERBS: dict[str, Verb | Starter] = {
     "reencrypt": reencrypt,
     "policy": policy,
     "doctor": doctor,
+    "audit": audit,
     "delete": delete,
 }
 

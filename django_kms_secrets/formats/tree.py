@@ -116,6 +116,11 @@ def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
     return texts
 
 
+def roots(name: str) -> list[str]:
+    """The name itself, and the names of trees that a dotted name may reach into."""
+    return [name, *(name[:end] for end, char in enumerate(name) if char == ".")]
+
+
 def reach(values: Mapping[str, Any], path: str) -> Any:
     """Follow a dotted name into trees; a name that has dots itself comes first.
 

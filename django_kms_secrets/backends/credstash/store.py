@@ -19,7 +19,15 @@ from ...exceptions import (
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
-from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
+from ..capabilities import (
+    Age,
+    AgedStore,
+    KeyedStore,
+    NumberedStore,
+    PrunedStore,
+    ReencryptedStore,
+    StagedStore,
+)
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .diagnosis import Diagnosis
@@ -28,10 +36,12 @@ from .policy import Policy
 from .records import Contexts, Records
 from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, entries, entry, is_number, next_version, padded
+from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from django.core.checks import CheckMessage
 
     from ..diagnosis import Check
     from ..iam import Statement
@@ -57,6 +67,7 @@ class CredStashStore(
     StagedStore,
     ReencryptedStore,
     PrunedStore,
+    AgedStore,
     PolicyStore,
     DiagnosedStore,
 ):
@@ -471,6 +482,33 @@ class CredStashStore(
             self._run,
             lambda: len(self.get_many(names)),
         ).checks()
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W007: a record opens wherever somebody copies it to."""
+        from django.core.checks import Warning  # noqa: A004
+
+        if self.context or self.bind_to_name:
+            return []
+        return [
+            Warning(
+                f"records of {self.place} have no encryption context: one that was copied to "
+                "another name, or from another environment under the same key, opens",
+                hint='set "context": {"env": "production"} or "bind_to_name": True in OPTIONS, '
+                "then `secrets reencrypt`",
+                id="kms_secrets.W007",
+            )
+        ]
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """By the numbers of the versions; nothing is sent."""
+        names: dict[str, list[SecretVersion]] = {}
+        for found in entries:
+            names.setdefault(found.name, []).append(found)
+        return {
+            name: age(versions)
+            for name, versions in names.items()
+            if any(CURRENT in version.stages for version in versions)
+        }
 
     # Shared
 

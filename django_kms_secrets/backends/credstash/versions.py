@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...exceptions import VersionConflict
 from ...types import CURRENT, PENDING, PREVIOUS, SecretVersion
+from ..capabilities import Age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,3 +80,12 @@ def entries(items: Sequence[Item]) -> list[SecretVersion]:
 def entry(item: Item, stages: tuple[str, ...] = (CURRENT,)) -> SecretVersion:
     """One version, without its value."""
     return SecretVersion(item["name"], item["version"], stages, comment=item.get("comment", ""))
+
+
+def age(versions: Sequence[SecretVersion]) -> Age:
+    """How old a name's current value is: the format has no dates.
+
+    A number above 1 was counted up to it, also where the versions before it were retired.
+    """
+    counted = any(is_number(found.version) and int(found.version) > 1 for found in versions)
+    return Age(rotated=counted or sum(PENDING not in found.stages for found in versions) > 1)

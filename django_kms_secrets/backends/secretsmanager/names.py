@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, SecretNotFound, SecretsError, VersionConflict
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import ABSENT, already_current, already_pending, in_stages
+from ..capabilities import Age
 from .api import WaitsForDeletion, labelled, rank, stages, version_of
 
 if TYPE_CHECKING:
@@ -74,6 +76,12 @@ class Names:
             )
             for entry in self._api.versions(self._prefix + name)
         ]
+
+    def ages(self, entries: Iterable[SecretVersion]) -> dict[str, Age]:
+        """DescribeSecret and ListSecretVersionIds for each name."""
+        names = [entry.name for entry in entries if CURRENT in entry.stages]
+        histories = self._api.run([partial(self.history, name) for name in names])
+        return {name: _age(versions) for name, versions in zip(names, histories, strict=True)}
 
     def get_stages(self, name: str) -> dict[str, Secret]:
         """A GetSecretValue for each stage."""
@@ -235,3 +243,9 @@ class Names:
     def _name(self, entry: Mapping[str, Any]) -> str:
         name: str = entry["Name"]
         return name.removeprefix(self._prefix)
+
+
+def _age(versions: Iterable[SecretVersion]) -> Age:
+    written = [entry.created for entry in versions if CURRENT in entry.stages]
+    others = [entry for entry in versions if not {CURRENT, PENDING} & {*entry.stages}]
+    return Age(rotated=bool(others), written=written[0] if written else None)

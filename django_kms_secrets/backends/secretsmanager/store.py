@@ -9,7 +9,7 @@ from ...aws import Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import BaseStore, checked, expect, not_found, put_runs
-from ..capabilities import ReencryptedStore, RotatingStore, StagedStore
+from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .api import Api, version_of
@@ -28,7 +28,13 @@ T = TypeVar("T")
 
 
 class SecretsManagerStore(
-    BaseStore, StagedStore, RotatingStore, ReencryptedStore, PolicyStore, DiagnosedStore
+    BaseStore,
+    StagedStore,
+    RotatingStore,
+    ReencryptedStore,
+    AgedStore,
+    PolicyStore,
+    DiagnosedStore,
 ):
     """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
 
@@ -272,6 +278,10 @@ class SecretsManagerStore(
         ordered = list(names)
         tasks = self._ask(lambda api: api.run([partial(one, api, name) for name in ordered]))
         return [name for name, waits in zip(ordered, tasks, strict=True) if waits]
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """A prefix: DescribeSecret and ListSecretVersionIds for each name. A document: nothing."""
+        return self._ask(lambda api: self._names(api).ages(entries), count=len(entries))
 
     # Shared
 
