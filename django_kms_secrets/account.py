@@ -10,7 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .aws import CREDENTIALS_HINT, Deadline, Service, no_credentials, open_services, run_all
+from .aws import (
+    CREDENTIALS_HINT,
+    SOURCE_ERRORS,
+    Deadline,
+    Service,
+    no_credentials,
+    no_region,
+    not_configured,
+    open_services,
+    run_all,
+)
 from .exceptions import AccessDenied, StoreNotReady
 
 if TYPE_CHECKING:
@@ -27,10 +37,7 @@ def default_region(profile_name: str | None) -> str:
     """
     region = _session(profile_name).region_name
     if not region:
-        raise StoreNotReady(
-            "no AWS region is known",
-            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
-        )
+        raise no_region()
     return str(region)
 
 
@@ -91,11 +98,8 @@ def _session(profile_name: str | None) -> Any:
     try:
         return boto3.session.Session(profile_name=profile_name)
     except BotoCoreError as exc:
-        kind = type(exc).__name__
-    raise StoreNotReady(
-        f"the AWS configuration cannot be used ({kind})",
-        hint="check profile_name, AWS_PROFILE, ~/.aws/config and the AWS_* variables",
-    )
+        error = not_configured(exc)
+    raise error
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def credentials(store: AWSStore) -> Credentials:
 
 
 def _credentials(session: Any) -> Credentials:
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         found = session.get_credentials()
@@ -144,10 +148,8 @@ def _credentials(session: Any) -> Credentials:
             source = _SOURCES.get(found.method, found.method)
             return Credentials(source, getattr(found, "_expiry_time", None))
         error = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
-    except (BotoCoreError, OSError, ValueError) as exc:
-        error = no_credentials(type(exc).__name__)
-    except RuntimeError:  # botocore's own, for a source that gives what has expired
-        error = AccessDenied("the AWS credentials have expired", hint=CREDENTIALS_HINT)
+    except (BotoCoreError, ClientError, *SOURCE_ERRORS) as exc:
+        error = no_credentials(exc)
     raise error
 
 
