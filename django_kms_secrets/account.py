@@ -26,6 +26,7 @@ from .exceptions import AccessDenied, StoreNotReady
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .aws import Refusals
     from .backends.capabilities import AWSStore
 
 
@@ -65,13 +66,33 @@ def caller(store: AWSStore) -> tuple[dict[str, Any], float | None]:
 
 
 def describe_key(store: AWSStore, key_id: str, region: str | None) -> dict[str, Any]:
-    """What KMS knows of a key: Arn, KeyState and more."""
-    reply, _ = _ask(store, "kms", "DescribeKey", region or store.region_name, KeyId=key_id)
+    """What KMS knows of a key: Arn, KeyState and more.
+
+    Raises:
+        StoreNotReady: there is no such key.
+    """
+    missing = StoreNotReady(
+        f"there is no KMS key {key_id} in {region or store.region_name or 'the default region'}",
+        hint="`secrets setup --create-key` creates it; or check key_id and the region",
+    )
+    reply, _ = _ask(
+        store,
+        "kms",
+        "DescribeKey",
+        region or store.region_name,
+        {"NotFoundException": lambda _: missing},
+        KeyId=key_id,
+    )
     return dict(reply["KeyMetadata"])
 
 
 def _ask(
-    store: AWSStore, name: str, operation: str, region: str | None, **parameters: Any
+    store: AWSStore,
+    name: str,
+    operation: str,
+    region: str | None,
+    refusals: Refusals | None = None,
+    **parameters: Any,
 ) -> tuple[dict[str, Any], float | None]:
     """One request to another service than the store's, within the store's deadline."""
     (service,) = open_services(
@@ -82,7 +103,7 @@ def _ask(
     )
     try:
         (reply,) = run_all(
-            [partial(service.call, operation, **parameters)],
+            [partial(service.call, operation, refusals, **parameters)],
             deadline=Deadline(store.timeouts.overall),
             services=[service],
         )

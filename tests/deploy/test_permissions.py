@@ -338,6 +338,23 @@ SETUP = {
 }
 
 
+@pytest.mark.parametrize("names", ["", BY_NAME])
+@pytest.mark.parametrize("store", STORES)
+def test_doctor_is_content_with_a_reader(store: str, names: str, aws: EmbeddedAWS) -> None:
+    """What a reader has is all that doctor asks for; what else it tries, it does without."""
+    url = STORES[store] + names
+    filled(url)
+    with read_config(url).make_store() as opened:
+        opened.put_many(dict.fromkeys(("GONE", "NEW"), "x"))
+    with gate(aws, printed(url, "reader")) as found:
+        assert not Deed(["doctor"]).fails(url)
+    assert {*found.denied} <= {
+        "dynamodb:DescribeTable",
+        "kms:DescribeKey",
+        "secretsmanager:DescribeSecret",
+    }
+
+
 @pytest.mark.parametrize("store", ["table", "bound table", "document"])
 def test_setup_from_nothing(store: str, aws: EmbeddedAWS) -> None:
     """An admin sets an empty account up, and needs every permission for that."""

@@ -559,7 +559,7 @@ def test_a_put_many_of_names_that_fails_says_what_was_stored_before_it(named, aw
 BATCH_ERRORS = {
     "AccessDeniedException": (
         AccessDenied,
-        "BatchGetSecretValue of A was refused by Secrets Manager at ",
+        "GetSecretValue of A was refused by Secrets Manager at ",
         "allow secretsmanager:BatchGetSecretValue to this role or user",
     ),
     "DecryptionFailure": (
@@ -593,7 +593,7 @@ def test_a_failure_in_a_reply_with_status_200_is_an_error(named, aws, code):
         with pytest.raises(SecretsError) as caught:
             read()
         assert type(caught.value) is kind
-        assert caught.value.message.startswith("BatchGetSecretValue of A was refused")
+        assert caught.value.message.startswith("GetSecretValue of A was refused")
         assert message in caught.value.message
         assert caught.value.hint.startswith(hint)
         assert "planted" not in str(caught.value)
