@@ -253,11 +253,12 @@ class Service:
                 "`aws sts get-caller-identity` shows whose they are",
             )
         if code in _DENIED:
-            permission = f"{self.name.replace(' ', '').lower()}:{operation}"
-            error = AccessDenied(
-                f"{where}: {reply.get('Error', {}).get('Message', 'no reason given')}",
-                hint=f"allow {permission} to this role or user",
-            )
+            reason = reply.get("Error", {}).get("Message", "no reason given")
+            permission = what = f"{self.name.replace(' ', '').lower()}:{operation}"
+            if "Access to KMS is not allowed" in reason:  # Secrets Manager's, for the key it uses
+                permission = "kms:Decrypt"
+                what = f"{permission}, and kms:GenerateDataKey to write, on the secret's KMS key"
+            error = AccessDenied(f"{where}: {reason}", hint=f"allow {what} to this role or user")
             error.permission = permission
             return error
         if code in _THROTTLED:

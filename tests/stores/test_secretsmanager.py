@@ -560,7 +560,7 @@ BATCH_ERRORS = {
     "AccessDeniedException": (
         AccessDenied,
         "GetSecretValue of A was refused by Secrets Manager at ",
-        "allow secretsmanager:BatchGetSecretValue to this role or user",
+        "allow secretsmanager:GetSecretValue to this role or user",
     ),
     "DecryptionFailure": (
         DecryptionError,
@@ -572,6 +572,20 @@ BATCH_ERRORS = {
     "SomethingNew": (SecretsError, "(SomethingNew)", "look up SomethingNew"),
     "InvalidRequestException": (SecretsError, "(InvalidRequestException)", "look up Invalid"),
 }
+
+
+def test_a_secret_whose_kms_key_is_denied_is_not_a_permission_of_secrets_manager(named, aws):
+    """The service answers with AccessDeniedException, and only its text says which it is."""
+    named.put("A", "planted-value")
+    denial = "AccessDeniedException#Access to KMS is not allowed"
+    aws.faults.append(on("GetSecretValue", (400, denial)))
+    with pytest.raises(AccessDenied) as caught:
+        named.get("A")
+    assert caught.value.message.endswith("Access to KMS is not allowed")
+    assert caught.value.hint == (
+        "allow kms:Decrypt, and kms:GenerateDataKey to write, on the secret's KMS key to this role "
+        "or user"
+    )
 
 
 @pytest.mark.parametrize("code", BATCH_ERRORS)
