@@ -73,7 +73,7 @@ def describe_key(store: AWSStore, key_id: str, region: str | None) -> dict[str, 
     """
     missing = StoreNotReady(
         f"there is no KMS key {key_id} in {region or store.region_name or 'the default region'}",
-        hint="`secrets setup --create-key` creates it; or check key_id and the region",
+        hint="check key_id and the region; for CredStash `secrets setup --create-key` creates it",
     )
     reply, _ = _ask(
         store,

@@ -95,12 +95,17 @@ def key_state(key_id: str, describe: Callable[[], Mapping[str, Any]]) -> Seen:
     except AccessDenied as exc:
         denied = exc
     except StoreNotReady as exc:
-        return Seen(f"{exc.message}: nothing can be written", WARNING, exc.hint)
+        return Seen(f"{exc.message}: nothing new can be written", WARNING, exc.hint)
     else:
         if state in _KEY_HINTS:
             raise StoreNotReady(f"the KMS key {key_id} is {state}", hint=_KEY_HINTS[state])
         return Seen(f"the KMS key {key_id} is {state}")
     return not_allowed(denied)
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def names_there(names: Sequence[str] | None, found: Collection[str], place: str) -> Seen:
@@ -118,7 +123,7 @@ def names_there(names: Sequence[str] | None, found: Collection[str], place: str)
         )
     if not found:
         return Seen(f"there is nothing in {place}", WARNING, "`secrets putall FILE` fills it")
-    return Seen(f"all {len(names)} NAMES are there" if names else f"{len(found)} names")
+    return Seen(f"all {len(names)} NAMES are there" if names else counted(len(found), "name"))
 
 
 def pending_names(names: Sequence[str]) -> Seen:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -145,7 +144,7 @@ class TestHealthy:
         found = doctor(url)
         assert found.names == ["scan" if name == "query" else name for name in CHECKS]
         assert found["scan"]["found"] == "dynamodb:Scan is allowed: 2 versions of 2 names"
-        assert found["fetch"]["found"] == "the settings can read all 2 secrets"
+        assert found["fetch"]["found"] == "the settings can read 2 secrets"
 
     def test_endpoint_is_an_override(self, names, aws, monkeypatch):
         """What sends requests elsewhere than to AWS is named."""
@@ -262,12 +261,11 @@ class TestReach:
     def test_silence(self, names):
         """An endpoint that never answers takes one deadline a request that is tried."""
         with SilentServer() as server:
-            start = time.monotonic()
             found = doctor(f"{names}&endpoint_url={server.endpoint}&timeout=1")
-            took = time.monotonic() - start
         assert found.at("error") == ["table", "key"]
-        assert "no answer within 1 s" in found["table"]["found"]
-        assert 3 <= took < 10
+        for row in (found["table"], found["key"]):
+            assert "no answer within 1 s" in row["found"]
+        assert "no answer within 1 s" in found["identity"]["found"]
 
     @pytest.mark.parametrize(
         ("seconds", "state"),

@@ -16,6 +16,7 @@ from ..diagnosis import (
     WARNING,
     Check,
     Seen,
+    counted,
     key_state,
     names_there,
     not_allowed,
@@ -118,7 +119,8 @@ class Diagnosis:
         for item in items:
             self._versions.setdefault(item["name"], []).append(item["version"])
         action = "dynamodb:Scan" if self._names is None else "dynamodb:Query"
-        return Seen(f"{action} is allowed: {len(items)} versions of {len(self._versions)} names")
+        count = f"{counted(len(items), 'version')} of {counted(len(self._versions), 'name')}"
+        return Seen(f"{action} is allowed: {count}")
 
     def _all_there(self) -> Seen:
         return names_there(self._names, self._current(), self._records.place)
@@ -156,7 +158,7 @@ class Diagnosis:
         return self._table.newest(name, RECORD)[0]
 
     def _whole(self) -> Seen:
-        return Seen(f"the settings can read all {self._fetch()} secrets")
+        return Seen(f"the settings can read {counted(self._fetch(), 'secret')}")
 
     def _pending(self) -> Seen:
         return pending_names(

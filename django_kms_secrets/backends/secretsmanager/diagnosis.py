@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, SecretNotFound, StoreNotReady
 from ...types import PENDING
-from ..diagnosis import WARNING, Check, Seen, names_there, not_allowed, pending_names
+from ..diagnosis import WARNING, Check, Seen, counted, names_there, not_allowed, pending_names
 from .api import version_of
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class Diagnosis:
 
     def _reading(self) -> Seen:
         count = len({entry.name for entry in self._store.list_secrets()})
-        return Seen(f"secretsmanager:GetSecretValue is allowed: {count} names")
+        return Seen(f"secretsmanager:GetSecretValue is allowed: {counted(count, 'name')}")
 
     def _listing(self) -> Seen:
         self._known = sorted({entry.name for entry in self._store.list_secrets()})
-        return Seen(f"secretsmanager:ListSecrets is allowed: {len(self._known)} names")
+        return Seen(f"secretsmanager:ListSecrets is allowed: {counted(len(self._known), 'name')}")
 
     def _getting(self) -> Seen:
         for name in self._known:
@@ -108,7 +108,7 @@ class Diagnosis:
 
     def _fetch(self) -> Seen:
         self._found = self._store.get_many(self._names).keys()
-        return Seen(f"the settings can read {len(self._found)} secrets")
+        return Seen(f"the settings can read {counted(len(self._found), 'secret')}")
 
     def _all_there(self) -> Seen:
         return names_there(self._names, self._found, self._store.place)

@@ -21,6 +21,7 @@ from ...backends.diagnosis import (
     Check,
     DiagnosedStore,
     Seen,
+    counted,
     key_state,
     names_there,
 )
@@ -145,7 +146,7 @@ def _checks(store: BaseStore, names: Sequence[str] | None) -> Sequence[Check]:
 
     def fetch() -> Seen:
         found.update(store.get_many(names))
-        return Seen(f"the settings can read {len(found)} secrets")
+        return Seen(f"the settings can read {counted(len(found), 'secret')}")
 
     there = Check("names", lambda: names_there(names, found, store.place), ["fetch"])
     return [Check("fetch", fetch), there]
