@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import queue
+import re
 import threading
 import time
 from collections import deque
@@ -79,6 +80,16 @@ _FAULTS = {
     "KeyUnavailableException",
     "ServiceUnavailable",
 }
+
+# By what the names of botocore's errors have in them.
+_OF_CREDENTIALS = re.compile("Credential|Token|SSO|Login|MetadataRetrieval|MFA")
+_OF_SIGNING_IN = re.compile("SSO|Login|TokenRetrieval")
+_OF_CONFIGURATION = re.compile("Config|Profile|MissingDependency")
+
+#: What botocore lets through from the sources of credentials: a file that cannot be read, a program
+#: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
+#: (For the network it has errors of its own.)
+SOURCE_ERRORS = (OSError, JSONDecodeError, RuntimeError)
 
 CREDENTIALS_HINT = (
     "give the process a role (ECS task role, instance profile), or set AWS_PROFILE, or set "
@@ -200,11 +211,12 @@ class Service:
             error = (
                 refused(exc.response) if refused else self.refused(operation, code, exc.response)
             )
+            if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
+                error = no_credentials(exc, f" for {operation} of {self.name}")
         except (BotoCoreError, ResponseParserError) as exc:
             error = self._failed(operation, exc)
-        except OSError as exc:
-            # botocore has errors of its own for the network: this is a file with credentials.
-            error = no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
+        except SOURCE_ERRORS as exc:
+            error = no_credentials(exc, f" for {operation} of {self.name}")
         finally:
             self.waiting_for.discard(operation)
         raise error
@@ -241,11 +253,12 @@ class Service:
                 "`aws sts get-caller-identity` shows whose they are",
             )
         if code in _DENIED:
-            permission = f"{self.name.replace(' ', '').lower()}:{operation}"
-            error = AccessDenied(
-                f"{where}: {reply.get('Error', {}).get('Message', 'no reason given')}",
-                hint=f"allow {permission} to this role or user",
-            )
+            reason = reply.get("Error", {}).get("Message", "no reason given")
+            permission = what = f"{self.name.replace(' ', '').lower()}:{operation}"
+            if "Access to KMS is not allowed" in reason:  # Secrets Manager's, for the key it uses
+                permission = "kms:Decrypt"
+                what = f"{permission}, and kms:GenerateDataKey to write, on the secret's KMS key"
+            error = AccessDenied(f"{where}: {reason}", hint=f"allow {what} to this role or user")
             error.permission = permission
             return error
         if code in _THROTTLED:
@@ -270,8 +283,10 @@ class Service:
             return AccessDenied(
                 f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
             )
-        if "Credential" in kind or "Token" in kind or "SSO" in kind:
-            return no_credentials(kind, f" for {operation} of {self.name}")
+        if _OF_CREDENTIALS.search(kind):
+            return no_credentials(exc, f" for {operation} of {self.name}")
+        if _OF_CONFIGURATION.search(kind):
+            return not_configured(exc)
         if kind == "ParamValidationError":
             return SecretsError(
                 f"{operation} of {self.name} was not sent: a parameter is not valid",
@@ -322,7 +337,7 @@ def _make_services(
     timeouts: Timeouts,
 ) -> list[Service]:
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     config = Config(
         connect_timeout=timeouts.connect,
@@ -341,9 +356,9 @@ def _make_services(
             for name, region in names.items()
         ]
     except BotoCoreError as exc:
-        error = _not_opened(type(exc).__name__, exc.kwargs.get("profile"))
-    except (OSError, JSONDecodeError) as exc:
-        error = no_credentials(type(exc).__name__)  # of a program or a file that gives them
+        error = not_configured(exc)
+    except (ClientError, *SOURCE_ERRORS) as exc:
+        error = no_credentials(exc)
     except ValueError:
         what = f"endpoint_url {endpoint_url!r}" if endpoint_url else "an AWS_ENDPOINT_URL variable"
         error = SecretsError(
@@ -352,30 +367,54 @@ def _make_services(
     raise error
 
 
-def _not_opened(kind: str, profile_name: str | None) -> SecretsError:
+def not_configured(exc: Exception) -> SecretsError:
+    """The error for an AWS configuration that botocore cannot use."""
+    kind = type(exc).__name__
     if kind == "NoRegionError":
-        return StoreNotReady(
-            "no AWS region is known",
-            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
-        )
+        return no_region()
     if kind == "ProfileNotFound":
+        profile = getattr(exc, "kwargs", {}).get("profile")
         return StoreNotReady(
-            f"there is no AWS profile {profile_name!r}",
+            f"there is no AWS profile {profile!r}",
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
-    if "Credential" in kind or "Token" in kind or "SSO" in kind:
-        return no_credentials(kind)
+    if _OF_CREDENTIALS.search(kind):
+        return no_credentials(exc)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
         hint="check ~/.aws/config and the AWS_* variables",
     )
 
 
-def no_credentials(kind: str, request: str = "") -> AccessDenied:
-    """The error for a source of credentials that fails, by the name of its exception."""
-    return AccessDenied(
-        f"the AWS credentials{request} could not be fetched ({kind})", hint=CREDENTIALS_HINT
+def no_region() -> StoreNotReady:
+    """The error where nothing says which region it is."""
+    return StoreNotReady(
+        "no AWS region is known",
+        hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
     )
+
+
+def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
+    """The error for a source of credentials that fails.
+
+    Args:
+        exc: what botocore raised, or let through.
+        request: what they were for.
+    """
+    kind = type(exc).__name__
+    if kind == "RuntimeError":
+        return AccessDenied(
+            f"the AWS credentials{request} have expired, and their source gives no newer ones",
+            hint=f"look after the source, or {CREDENTIALS_HINT}",
+        )
+    hint = CREDENTIALS_HINT
+    if operation := getattr(exc, "operation_name", ""):
+        code = getattr(exc, "response", {}).get("Error", {}).get("Code", "unknown")
+        kind = f"{operation} was refused, {code}"
+        hint = "check the role that the AWS configuration names, and the role's trust policy"
+    elif _OF_SIGNING_IN.search(kind):
+        hint = "`aws sso login` signs in again"
+    return AccessDenied(f"the AWS credentials{request} could not be fetched ({kind})", hint=hint)
 
 
 def run_all(

@@ -47,6 +47,18 @@ def unknown_keys(statements: Sequence[Statement]) -> list[KeyOf]:
     return list(dict.fromkeys(text for text in resources if isinstance(text, KeyOf)))
 
 
+def needs_account(statements: Sequence[Statement]) -> bool:
+    """Whether an ARN in them is not whole: without its account, its region or its partition."""
+    return any(isinstance(text, Arn) for statement in statements for text in _texts(statement))
+
+
+def _texts(statement: Statement) -> Iterator[Text]:
+    yield from statement.resources
+    for keys in statement.conditions.values():
+        for values in keys.values():
+            yield from values
+
+
 def size(statements: Sequence[Statement]) -> int:
     """What a policy counts against IAM's limits, with the longest names of a region."""
     facts = Facts("0" * 12, "ap-northeast-2", "aws-us-gov")

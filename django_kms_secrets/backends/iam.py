@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import abc
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..exceptions import SecretsError
 from .capabilities import AWSStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+
+#: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-id
+_KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 #: Whom `PolicyStore.statements` knows.
 ROLES = ("reader", "writer", "rotator", "admin")
@@ -99,7 +104,18 @@ def plain(text: str) -> str:
 
 
 def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
-    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS."""
+    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS.
+
+    Raises:
+        SecretsError: this names no key.
+    """
     if "alias/" in key_id:
         return KeyOf(key_id, region)
-    return key_id if key_id.startswith("arn:") else Arn("kms", region, f"key/{key_id}")
+    if key_id.startswith("arn:"):
+        return key_id
+    if _KEY_ID.fullmatch(key_id):
+        return Arn("kms", region, f"key/{key_id}")
+    raise SecretsError(
+        f"key_id {key_id!r} is not the id, the alias or the ARN of a KMS key",
+        hint="an alias begins with alias/",
+    )

@@ -124,6 +124,18 @@ class TestOffline:
         (table,) = document("reader", *GIVEN, url=url)["Statement"][0]["Resource"]
         assert table == f"arn:aws-us-gov:dynamodb:us-gov-west-1:{ACCOUNT}:table/credential-store"
 
+    def test_nothing_is_needed_for_what_is_known(self):
+        """A document by its ARN needs neither a region nor an account."""
+        arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes-AbC123"
+        found = document("reader", url=f"secretsmanager:///{arn}?key_id={KEY}")
+        assert [part["Resource"] for part in found["Statement"]] == [[arn], [KEY]]
+
+    def test_key_that_is_none(self):
+        """What is neither id nor alias nor ARN would be a policy for nothing."""
+        error = policy("reader", "--account", ACCOUNT, url=f"{TABLE}&key_id=credstash").failed()
+        assert "key_id 'credstash' is not the id, the alias or the ARN of a KMS key" in error
+        assert "begins with alias/" in error
+
     def test_scan_is_pointed_out(self):
         """Without NAMES a reader scans the table, and whoever grants that is told what it means."""
         done = policy("reader", *GIVEN, url=TABLE.replace("&names=A,B", "&prefix=n/")).ok()
@@ -145,6 +157,12 @@ class TestAsking:
             text = policy("reader", "--ask-aws", "-f", language, url=f"{url}&names=A").ok()
             assert key in text.out
             assert text.err == ""
+
+    def test_key_that_is_not_there(self, aws, url):
+        """An alias that names no key: what creates it."""
+        error = policy("reader", "--ask-aws", url=f"{url}&names=A&key_id=alias/none").failed()
+        assert "there is no KMS key alias/none in ap-northeast-2" in error
+        assert "`secrets setup --create-key`" in error
 
     def test_nothing_is_asked_otherwise(self, aws, url):
         """Without it no request is made, in any language."""

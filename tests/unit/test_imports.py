@@ -27,7 +27,7 @@ ALLOWED = {
     "files": {"exceptions"},
     "backends.base": {"exceptions", "types"},
     "backends.capabilities": set(),
-    "backends.iam": {"backends.capabilities"},
+    "backends.iam": {"backends.capabilities", "exceptions"},
     "backends.diagnosis": {"backends.capabilities", "exceptions"},
     "backends.credstash": {"aws", "envelope", "exceptions", "types", *INTERFACES},
     "backends.secretsmanager": {"aws", "exceptions", "formats", "types", *INTERFACES},

@@ -119,17 +119,23 @@ def _facts(
         keys = policy.unknown_keys(statements)
         facts = replace(
             facts,
-            account=facts.account or str(account.caller(store)[0]["Account"]),
+            account=facts.account or _account_of(store, statements),
             keys={
                 key: str(account.describe_key(store, key.key_id, key.region)["Arn"]) for key in keys
             },
         )
-    if options["format"] == "json":
+    if options["format"] == "json" and policy.needs_account(statements):
         region = store.region_name or account.default_region(store.profile_name)
         facts = replace(
             facts, region=region, partition=account.partition_of(region, store.profile_name)
         )
     return facts
+
+
+def _account_of(store: PolicyStore, statements: Sequence[Statement]) -> str | None:
+    if not policy.needs_account(statements):
+        return None
+    return str(account.caller(store)[0]["Account"])
 
 
 def _written(
