@@ -103,6 +103,7 @@ def file_url(tmp_path: Path) -> str:
     """A file with three secrets."""
     path = tmp_path / "store.json"
     path.write_text('{"A": "1", "B": "two words", "tree": {"inner": {"leaf": "l"}}}')
+    path.chmod(0o600)
     return f"file://{path}"
 
 

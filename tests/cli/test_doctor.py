@@ -170,6 +170,8 @@ class TestConfiguration:
         found = doctor(f"{file_url}?names=A,B")
         assert found.names == ["configuration", "store", "fetch", "names"]
         assert set(found.states) == {"ok"}
+        (tmp_path / "store.json").chmod(0o644)
+        assert doctor(file_url).at("warning") == ["options"]
         missing = doctor(f"{file_url}?names=A,NOPE")
         assert missing.at("error") == ["names"]
         assert "NOPE" in missing["names"]["found"]
