@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
+from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion, masked
 from .base import ABSENT, BaseStore, already_pending, checked, expect, not_found
 from .capabilities import StagedStore
 
@@ -78,6 +78,7 @@ class LocMemStore(BaseStore, StagedStore):
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Append a version."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._secrets.get(name, _Versions())
@@ -95,6 +96,7 @@ class LocMemStore(BaseStore, StagedStore):
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Keep it beside the others."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._versions(name)
