@@ -89,12 +89,27 @@ def _clean_exception(record: logging.LogRecord) -> None:
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         text = record.exc_text or "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         clean = redact(text)
-        if clean != text:
+        if clean != text or _holds_values(record.exc_info[1], set()):
             # Formatters take this text. For those that make their own there is a stand-in.
             record.exc_text = clean
             record.exc_info = _stand_in(record.exc_info)
     elif record.exc_text:
         record.exc_text = redact(record.exc_text)
+
+
+def _holds_values(exc: BaseException, seen: set[int]) -> bool:
+    """Whether the attributes of an exception or of one behind it, such as ``doc``, have a value."""
+    seen.add(id(exc))
+    held = {**vars(exc), "args": exc.args}
+    try:
+        found = bool(scrub(held) != held)
+    except RecursionError:  # they hold themselves
+        found = True
+    return found or any(
+        _holds_values(inner, seen)
+        for inner in (exc.__cause__, exc.__context__)
+        if inner is not None and id(inner) not in seen
+    )
 
 
 def _stand_in(exc_info: Any) -> _ExcInfo:
@@ -124,5 +139,5 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
     if notes:
         made.__dict__["__notes__"] = scrub(list(notes))
     if hasattr(exc, "template_debug"):  # where in a template, for Django's mails
-        made.__dict__["template_debug"] = exc.template_debug
+        made.__dict__["template_debug"] = scrub(exc.template_debug)
     return made

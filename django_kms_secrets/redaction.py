@@ -11,11 +11,11 @@ import json
 import re
 import sys
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from .types import MASK, SecretStr
+from .types import MASK, SecretBytes, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 #: Shorter values are not looked for: a port, a "yes" or a "debug" would blank half of a page.
 #: Seven is also what four bytes need to stand, wherever they begin, at a multiple of four (3 + 4).
 #: So a text is read as numbers of four bytes, and each is looked up once, however many secrets
-#: there are: 1 MB and 100 secrets in 5600 forms take 20 ms. One regular expression of all forms,
-#: longest first, takes 1.3 seconds for a tenth of that: it tries them all at every position.
+#: there are: 1 MB and 100 secrets take 20 to 40 ms. One regular expression of all forms takes two
+#: hundred times as long, as it tries them all at every position (benchmarks/redaction.py).
 FLOOR = 7
 _GRAM = 4
 
 #: How far into a form the rarest characters are looked for.
 _CHOICE = 60
+
+_URL_SAFE = {ord("-"): "+", ord("_"): "/", ord("\n"): None}
 
 # Names of members whose values are to be hidden, in URLs (?password=…) and connection strings.
 _SECRET_MEMBER = re.compile(
@@ -40,6 +42,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _PERCENT = re.compile("%..")
 #: What is left as it is in a URL: by quote() in a query and in a path, by JavaScript, by Django.
 _SAFE = ("", "/", "!*'()", "/#%[]=:;$&()+,!?@'*~")
+
+_CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 
 # What is no secret in a tree with a password in it (as Amazon RDS writes them), as in a URL.
 _PUBLIC = {"dbclusteridentifier", "dbinstanceidentifier", "dbname", "engine", "host", "username"}
@@ -84,7 +88,7 @@ class Matcher:
             start = _rarest(form, counts)
             for at in range(start, start + _GRAM):
                 number = int.from_bytes(form[at : at + _GRAM], sys.byteorder)
-                self._forms.setdefault(number, []).append((at, form))
+                self._forms.setdefault(number, []).append((at, SecretBytes(form)))
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -169,7 +173,7 @@ def redact(text: str) -> str:
 
 
 def scrub(tree: Any) -> Any:
-    """Hide every loaded value in the strings, keys and bytes of lists, tuples and dicts.
+    """Hide every loaded value in the strings, keys and bytes of lists, tuples, sets and dicts.
 
     Args:
         tree: such as an event of Sentry. It is not changed.
@@ -190,8 +194,11 @@ def _scrubbed(tree: Any, found: Matcher) -> Any:
         return MASK.encode() if found.finds(bytes(tree)) else tree
     if isinstance(tree, dict):
         return {_scrubbed(key, found): _scrubbed(value, found) for key, value in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)(_scrubbed(inner, found) for inner in tree)
+    for kind in _CONTAINERS:
+        if isinstance(tree, kind):
+            clean = kind(_scrubbed(inner, found) for inner in tree)
+            # How a subclass is made is not known: it stays, or becomes a plain one.
+            return clean if type(tree) is kind or clean != tree else tree
     return tree
 
 
@@ -205,10 +212,10 @@ def parts(value: str) -> set[str]:
         value: the text of a secret.
 
     Returns:
-        Itself; the strings in a JSON tree; the credentials in a URL; the items of a list; the
-        lines of a PEM file; `FLOOR` characters long or longer.
+        Itself; what it is in base64, if that is text; the strings in a JSON tree; the credentials
+        in a URL; the items of a list; the lines of a PEM file; `FLOOR` characters long or longer.
     """
-    found = {value}
+    found = {value} | _decoded(value)
     if value[:1] in ("{", "[", '"'):
         for leaf in _leaves(value):
             found |= parts(leaf) if leaf != value else set()
@@ -218,6 +225,16 @@ def parts(value: str) -> set[str]:
         for item in (value, *_items(value)):
             found |= {item, *_credentials(item)}
     return {part for part in found if len(part) >= FLOOR}
+
+
+def _decoded(value: str) -> set[str]:
+    """The parts of the text that a value is in base64, as the keys of some services are."""
+    if len(value) < FLOOR:
+        return set()
+    try:
+        return parts(base64.b64decode(value.translate(_URL_SAFE), validate=True).decode())
+    except ValueError:
+        return set()
 
 
 def _leaves(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..exceptions import (
     SecretsError,
     VersionConflict,
 )
-from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr
+from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +38,9 @@ class BaseStore(abc.ABC):
     A subclass takes its OPTIONS as keyword-only arguments of ``__init__``; their names are the
     only spelling an option has, and its ``__init__`` touches nothing but them. Between ``open``
     and ``close`` (or inside ``with store:``) the other methods may be called, from any thread.
+
+    A value that is written is masked first, ``value = masked(value)``: the traceback of an error
+    shows the variables of the frames.
     """
 
     #: What a URL of this store begins with.
@@ -154,6 +157,7 @@ class BaseStore(abc.ABC):
         Returns:
             The versions that are now current, in the order of ``values``.
         """
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         return put_runs(values.items(), lambda pair: [self.put(*pair)])
@@ -171,6 +175,7 @@ class BaseStore(abc.ABC):
         Raises:
             VersionConflict: somebody else wrote first.
         """
+        value = masked(value)
         return self.put(name, value, expected=expected)
 
     def rollback(self, name: str, version: str) -> SecretVersion:

@@ -10,7 +10,7 @@ from .. import formats
 from ..exceptions import SecretsError, StoreNotReady
 from ..files import exposure, is_there, locked, make_directory, read_text, write_private
 from ..formats import dotenv
-from ..types import CURRENT, Secret, SecretStr, SecretVersion
+from ..types import CURRENT, Secret, SecretStr, SecretVersion, masked
 from .base import ABSENT, BaseStore, checked, expect, not_for_servers, not_found
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class FileStore(BaseStore):
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Change or add one value."""
+        value = masked(value)
         checked(name, value)
         with locked(self.path.parent):
             values = self._read()
@@ -76,6 +77,7 @@ class FileStore(BaseStore):
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """Change or add many values in one write."""
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         with locked(self.path.parent):

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
+from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion, masked
 from .base import (
     ABSENT,
     BaseStore,
@@ -88,6 +88,7 @@ class LocMemStore(BaseStore, StagedStore, AgedStore):
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Append a version."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._secrets.get(name, _Versions())
@@ -105,6 +106,7 @@ class LocMemStore(BaseStore, StagedStore, AgedStore):
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Keep it beside the others."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._versions(name)

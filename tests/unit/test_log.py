@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 
@@ -103,9 +104,9 @@ def test_tracebacks(log):
 def test_where_in_a_template(log):
     """Django's mails show the place in a template, of a stand-in too."""
     exc = failed(ValueError(VALUE))
-    exc.template_debug = {"line": 1}
+    exc.template_debug = {"line": 1, "message": f"no {VALUE}"}
     log.logger.error("failed", exc_info=exc)
-    assert log.records[0].exc_info[1].template_debug == {"line": 1}
+    assert log.records[0].exc_info[1].template_debug == {"line": 1, "message": f"no {MASK}"}
 
 
 def test_a_cycle_of_exceptions_ends(log):
@@ -122,6 +123,32 @@ def test_a_clean_exception_is_left_alone(log):
     exc = failed(ValueError("nothing"))
     log.logger.error("failed", exc_info=exc)
     assert log.records[0].exc_info[1] is exc
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_attributes_of_an_exception(log, chained):
+    """Such as the document that was no JSON: no line shows it, and a formatter that shows the
+    attributes of exceptions, also of those behind, finds a stand-in.
+    """
+    exc = failed(json.JSONDecodeError("wrong", f"{{{VALUE}", 1))
+    if chained:
+        cause, exc = exc, failed(ValueError("text"))
+        exc.__cause__ = cause
+    log.logger.error("failed", exc_info=exc)
+    shown = log.records[0].exc_info[1]
+    for each in (shown, shown.__cause__):
+        assert VALUE not in repr(each and (vars(each), each.args))
+    assert "JSONDecodeError: wrong: line 1 column 2" in log.written.getvalue()
+    assert type(shown).__name__ == ("ValueError" if chained else "JSONDecodeError")
+
+
+def test_an_exception_that_holds_itself_is_logged(log):
+    """Attributes in which there is no end are not shown, and the rest is."""
+    exc = failed(ValueError("text"))
+    exc.held = [exc, {}]
+    exc.held[1]["again"] = exc.held
+    log.logger.error("failed", exc_info=exc)
+    assert "ValueError: text" in log.written.getvalue()
 
 
 def test_the_stack_and_extra_attributes(log):

@@ -7,6 +7,8 @@ import gc
 import html
 import json
 import re
+from collections import deque
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from django_kms_secrets import SecretStr, load
 from django_kms_secrets.backends.locmem import LocMemStore
-from django_kms_secrets.redaction import FLOOR, Loaded, Matcher, parts, redact, scrub
+from django_kms_secrets.redaction import FLOOR, Loaded, Matcher, matcher, parts, redact, scrub
 from django_kms_secrets.types import MASK
 
 VALUE = "p@ss/w0rd <'\"&\\ é\n+?%41"
@@ -145,6 +147,12 @@ def test_short_values_stay(loaded):
             {"hunter2-p"},
         ),
         (PEM, {"MIIEvQIBADANBgkqh", "AgEAAoIBAQC7"}),
+        (base64.b64encode(b"hunter2-p").decode(), {"hunter2-p"}),
+        (
+            base64.urlsafe_b64encode(b'{"??>": "hunter2-p"}').decode(),
+            {'{"??>": "hunter2-p"}', "hunter2-p"},
+        ),
+        (base64.b64encode(bytes(range(128, 160))).decode(), set()),
     ],
 )  # fmt: skip
 def test_parts_are_hidden_alone(value, secret):
@@ -213,7 +221,25 @@ def test_trees_are_scrubbed(loaded):
     assert tree["a"][0] == "x one-value"
 
 
+class Point(NamedTuple):
+    """A tuple that is made in another way."""
+
+    x: str
+    y: int
+
+
+def test_other_containers_are_scrubbed(loaded):
+    """Sets and queues; what is derived from them stays as it is, or becomes a plain one."""
+    loaded.add(["one-value"])
+    tree = [{"one-value"}, frozenset(["one-value"]), deque(["one-value"]), Point("one-value", 1)]
+    assert scrub(tree) == [{MASK}, frozenset([MASK]), deque([MASK]), (MASK, 1)]
+    clean = Point("x", 1)
+    assert scrub([clean])[0] is clean
+
+
 def test_what_holds_values_does_not_show_them(loaded):
     """Neither the holder nor the matcher has a value in its repr or its attributes' repr."""
     loaded.add(["one-value"])
     assert "one-value" not in repr(loaded) + repr(vars(loaded))
+    assert redact("one-value") == MASK
+    assert "one-value" not in repr(vars(matcher()))

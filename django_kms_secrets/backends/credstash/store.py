@@ -17,7 +17,7 @@ from ...exceptions import (
     SecretNotFound,
     SecretsError,
 )
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
 from ..capabilities import (
     Age,
@@ -255,12 +255,14 @@ class CredStashStore(
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest."""
+        value = masked(value)
         return self._run([partial(self._put, name, value, expected=expected)])[0]
 
     def put_version(
         self, name: str, value: str, *, version: str = "", comment: str = ""
     ) -> SecretVersion:
         """Like `put`, under a number and with a comment of the writer's choice."""
+        value = masked(value)
         if version and not is_number(version):
             raise SecretsError(
                 f"version {version!r} of {name} is not a number", hint="leave it out for the next"
@@ -274,6 +276,7 @@ class CredStashStore(
             VersionConflict: somebody else wrote one of the names at the same time.
             SecretsError: the message of any failure says which names were stored before it.
         """
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         seals = [partial(self._sealed, name, value) for name, value in values.items()]
@@ -326,6 +329,7 @@ class CredStashStore(
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Query, GenerateDataKey, and a conditional PutItem of version -1."""
+        value = masked(value)
         checked(name, value)
         return self._run([partial(self._stage, name, value)])[0]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...aws import Deadline, Service, Timeouts, open_services, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, checked, expect, not_found, put_runs
 from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
 from ..diagnosis import DiagnosedStore
@@ -142,11 +142,13 @@ class SecretsManagerStore(
 
         A swap is PutSecretValue beside the current version, and a compare-and-set of AWSCURRENT.
         """
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.put(name, value, expected), name)
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """A document: one write for all. A prefix: one write for each, until one fails."""
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         if self.secret_id and values:
@@ -163,11 +165,13 @@ class SecretsManagerStore(
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
         """As `put`; a document keeps the value before it in itself."""
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.rotate(name, value, expected), name)
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """A document: GetSecretValue and a swap. A name: DescribeSecret and a swap."""
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.stage(name, value), name)
 

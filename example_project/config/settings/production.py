@@ -99,6 +99,11 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It would tell with every client where it found its credentials and endpoint.
-    "loggers": {"botocore": {"level": "WARNING"}},
+    "loggers": {
+        # It would tell with every client where it found its credentials and endpoint.
+        "botocore": {"level": "WARNING"},
+        # Named here, they lose Django's own handlers, which have no filter, and use the root's.
+        "django": {"level": "INFO"},
+        "django.server": {"level": "INFO", "propagate": True},
+    },
 }
