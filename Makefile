@@ -20,6 +20,8 @@ help:
 	@echo "make test           the suite, lint, types and docs on every Python found"
 	@echo "make compose-check  the containers, built, driven in a browser, and taken down"
 	@echo "make image          the site's Docker images; more targets in example_project/deploy/deploy.mk"
+	@echo "make audit          known vulnerabilities of what the package needs"
+	@echo "make sbom           sdist, wheel and bill of materials; more targets in release/release.mk"
 	@echo "make clean          remove what these made"
 
 demo: .venv/ready
@@ -52,7 +54,11 @@ compose-check: .venv-compose/ready$(ENGINE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-tox .venv-aws .venv-compose artefacts .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tox .venv-aws .venv-compose .venv-release .venv-sbom artefacts .tox build dist sbom \
+		*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The targets of the pipelines: image, image-test, secrets-check, push, deploy.
 include example_project/deploy/deploy.mk
+
+# The targets of a release: dist, sbom, tag-check, audit.
+include release/release.mk
