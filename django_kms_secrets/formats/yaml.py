@@ -50,7 +50,7 @@ def load(text: str) -> Any:
         where = "a character that YAML does not allow"
     except RecursionError:
         where = "nested too deeply"
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # PyYAML's own for a value that is not of its type, such as ``!!bool maybe``.
         where = "a number, date or other type that cannot be read"
     raise SecretsError(f"not valid YAML ({where})", hint="quote the values")

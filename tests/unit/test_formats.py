@@ -115,6 +115,10 @@ REFUSED_YAML = {
     "nested a hundred thousand deep": ("[" * 100_000, "nested too deeply"),
     "lists nested as deep": ("- " * 50_000, "nested too deeply"),
     "an integer of 5,000 digits": ("A: " + "9" * 5000, "a number, date or other type"),
+    "a number of base 60 that is no float": (
+        "A: 1" + ":1" * 300 + ".5",
+        "a number, date or other type",
+    ),
     "a date that is none": ("A: 2020-13-45", "a number, date or other type"),
     "a name twice": (f"A: {PLANTED}\nA: {PLANTED}", "line 1: a name stands more than once"),
     "a name twice inside": (f"B: x\nA:\n  x: {PLANTED}\n  x: 1", "a name stands more than once"),
