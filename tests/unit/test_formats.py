@@ -155,6 +155,17 @@ def test_yaml_is_strict_and_never_repeats_a_value(text, message):
     assert caught.value.__context__ is None, "PyYAML's error quotes the text"
 
 
+def test_yaml_of_more_than_four_mebibytes_is_refused_before_it_is_read(monkeypatch):
+    """PyYAML would take gigabytes for a file that may be read as JSON."""
+    yaml = importlib.import_module("django_kms_secrets.formats.yaml")
+    assert yaml.LONGEST == 4 * 1024 * 1024
+    monkeypatch.setattr(yaml, "LONGEST", 10)
+    assert formats.parse("A: 'four'\n", "yaml") == {"A": "four"}
+    with pytest.raises(SecretsError, match="the YAML is longer than 10 characters") as caught:
+        formats.parse("A: planted '", "yaml")
+    assert caught.value.hint == "write it as JSON"
+
+
 NOT_TEXT = {
     "A": ("7", "7", "a number"),
     "B": ("null", "~", "null"),
