@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...exceptions import AccessDenied, StoreNotReady
+from ...exceptions import AccessDenied, SecretNotFound, StoreNotReady
 from ..diagnosis import WARNING, Check, Seen, names_there, not_allowed, pending_names
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, WIDTH
@@ -134,7 +134,13 @@ class Diagnosis:
         return Seen(f"kms:Decrypt is allowed, and the encryption context opens {where}")
 
     def _newest(self, name: str) -> Item:
-        return self._table.newest(name, RECORD)[0]
+        for item in self._table.newest(name, RECORD):
+            return item
+        raise SecretNotFound(
+            f"{name} was deleted from {self._records.place} meanwhile",
+            hint="run it again",
+            names=[name],
+        )
 
     def _whole(self) -> Seen:
         return Seen(f"the settings can read all {self._fetch()} secrets")
