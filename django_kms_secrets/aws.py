@@ -7,6 +7,7 @@ Every error is raised outside the ``except`` block that caught botocore's, so th
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 import queue
 import re
@@ -20,6 +21,7 @@ from importlib import import_module
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import replies
 from ._version import __version__
 from .exceptions import (
     AccessDenied,
@@ -28,7 +30,6 @@ from .exceptions import (
     StoreNotReady,
     StoreUnavailable,
 )
-from .types import SecretBytes, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,10 @@ _OF_CONFIGURATION = re.compile("Config|Profile|MissingDependency")
 #: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
 #: (For the network it has errors of its own.)
 SOURCE_ERRORS = (OSError, JSONDecodeError, RuntimeError)
+
+# What botocore's parsers raise on what is no reply of AWS: other types, numbers and dates out of
+# range, bytes that are no UTF-8. (RecursionError, for lists in lists in lists, is a RuntimeError.)
+_PARSERS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 CREDENTIALS_HINT = (
     "give the process a role (ECS task role, instance profile), or set AWS_PROFILE, or set "
@@ -156,6 +161,12 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
 
+#: That of the task that this thread runs.
+_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
+    "deadline", default=None
+)
+
+
 @dataclass
 class Service:
     """One AWS service: a boto3 client whose replies hide their secrets and whose errors are ours.
@@ -199,27 +210,56 @@ class Service:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
+        deadline = _deadline.get()
+        if deadline and not deadline.remaining():
+            # Nobody waits any more for this thread. Pages that never end would fill the memory.
+            raise StoreUnavailable(
+                f"{operation} of {self.place} was not sent: the {deadline.seconds:g} s are over",
+                hint='OPTIONS["timeout"] is the limit in seconds',
+            )
+        send = getattr(self.client, xform_name(operation))
         self.waiting_for.add(operation)
         try:
-            reply: dict[str, Any] = getattr(self.client, xform_name(operation))(**parameters)
-            self._read_clock(reply)
-            return _Reply(_masked(reply), f"{operation} of {self.place}")
+            return self._checked(operation, send(**parameters))
         except ClientError as exc:
-            self._read_clock(exc.response)
-            code = exc.response.get("Error", {}).get("Code", "unknown")
-            refused = (refusals or {}).get(code)
-            error = (
-                refused(exc.response) if refused else self.refused(operation, code, exc.response)
-            )
+            error = self._refusal(operation, exc.response, refusals or {})
             if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
                 error = no_credentials(exc, f" for {operation} of {self.name}")
         except (BotoCoreError, ResponseParserError) as exc:
             error = self._failed(operation, exc)
+        except replies.Unreadable as exc:
+            error = self._unreadable(operation, str(exc))
+        except RecursionError as exc:
+            error = self._unreadable(operation, type(exc).__name__)
         except SOURCE_ERRORS as exc:
             error = no_credentials(exc, f" for {operation} of {self.name}")
+        except _PARSERS_OWN as exc:
+            error = self._unreadable(operation, type(exc).__name__)
         finally:
             self.waiting_for.discard(operation)
         raise error
+
+    def _checked(self, operation: str, reply: dict[str, Any]) -> dict[str, Any]:
+        self._read_clock(reply)
+        shape = self.client.meta.service_model.operation_model(operation).output_shape
+        request = f"{operation} of {self.place}"
+        checked: dict[str, Any] = replies.checked(reply, shape, request) if shape else {}
+        return checked
+
+    def _refusal(
+        self, operation: str, response: Mapping[str, Any], refusals: Refusals
+    ) -> SecretsError:
+        self._read_clock(response)
+        reply = replies.refusal(response)
+        code = reply["Error"]["Code"]
+        make = refusals.get(code)
+        return make(reply) if make else self.refused(operation, code, reply)
+
+    def _unreadable(self, operation: str, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"the answer to {operation} of {self.place} cannot be read ({reason})",
+            hint="check endpoint_url: something else than AWS may be listening there",
+        )
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -243,6 +283,7 @@ class Service:
             reply: the whole reply, where there is one.
             subject: the one secret of several that the code is about.
         """
+        code = replies.code_of(code)
         where = f"{operation}{' of ' if subject else ''}{subject} was refused by {self.place}"
         where = f"{where} ({code})"
         reply = reply or {}
@@ -253,7 +294,7 @@ class Service:
                 "`aws sts get-caller-identity` shows whose they are",
             )
         if code in _DENIED:
-            reason = reply.get("Error", {}).get("Message", "no reason given")
+            reason = reply.get("Error", {}).get("Message") or "no reason given"
             permission = what = f"{self.name.replace(' ', '').lower()}:{operation}"
             if "Access to KMS is not allowed" in reason:  # Secrets Manager's, for the key it uses
                 permission = "kms:Decrypt"
@@ -409,7 +450,7 @@ def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
         )
     hint = CREDENTIALS_HINT
     if operation := getattr(exc, "operation_name", ""):
-        code = getattr(exc, "response", {}).get("Error", {}).get("Code", "unknown")
+        code = replies.refusal(getattr(exc, "response", {}))["Error"]["Code"]
         kind = f"{operation} was refused, {code}"
         hint = "check the role that the AWS configuration names, and the role's trust policy"
     elif _OF_SIGNING_IN.search(kind):
@@ -443,6 +484,7 @@ def run_all(
     finished: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
+        _deadline.set(deadline)
         while todo:
             try:
                 index, task = todo.popleft()
@@ -496,27 +538,3 @@ def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUn
         hint="check region_name and endpoint_url, the network, and the VPC endpoint if any; "
         'OPTIONS["timeout"] is the limit in seconds',
     )
-
-
-class _Reply(dict[str, Any]):
-    """A reply of AWS. What answers on another endpoint may say 200 and something else."""
-
-    def __init__(self, members: Mapping[str, Any], request: str) -> None:
-        super().__init__(members)
-        self._request = request
-
-    def __missing__(self, name: str) -> Any:
-        raise StoreUnavailable(
-            f"{self._request} was answered without {name}",
-            hint="check endpoint_url: something else than AWS may be listening there",
-        )
-
-
-def _masked(reply: dict[str, Any]) -> dict[str, Any]:
-    """Wrap the plaintexts of a reply, where they first appear."""
-    if "Plaintext" in reply:
-        reply["Plaintext"] = SecretBytes(reply["Plaintext"])
-    for entry in (reply, *reply.get("SecretValues", ())):
-        if "SecretString" in entry:
-            entry["SecretString"] = SecretStr(entry["SecretString"])
-    return reply

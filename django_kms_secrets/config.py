@@ -123,7 +123,15 @@ def _from_url(url: str) -> Config:
     query = _query(parts.query)
     names = query.pop("names", None)
     options = store_class.options_from_url(unquote(parts.netloc + parts.path), query)
-    return Config(store_class, options, _names(None if names is None else names.split(",")))
+    for name, value in {**options, "names": names}.items():
+        if isinstance(value, dict) and name not in store_class.dict_options:
+            raise SecretsError(
+                f"{name} in the {scheme}:// URL is one text, and has no {name}.… of its own",
+                hint=f"write {name}=value",
+            )
+    return Config(
+        store_class, options, _names(names.split(",") if isinstance(names, str) else names)
+    )
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -140,7 +148,7 @@ def _query(text: str) -> dict[str, Any]:
 def _store_class(path: object) -> type[BaseStore]:
     try:
         found = import_string(str(path))
-    except ImportError as exc:
+    except (ImportError, TypeError, ValueError) as exc:  # the last two of ".x" and "..x"
         reason = str(exc)
     else:
         if isinstance(found, type) and issubclass(found, BaseStore):

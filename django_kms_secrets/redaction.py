@@ -34,8 +34,11 @@ _CHOICE = 60
 _URL_SAFE = {ord("-"): "+", ord("_"): "/", ord("\n"): None}
 
 # Names of members whose values are to be hidden, in URLs (?password=…) and connection strings.
+# Names of any length would be looked for from every "pass" in them: 64 KB of those take minutes.
 _SECRET_MEMBER = re.compile(
-    r"(?:^|[?&;,\s])[\w.-]*(?:pass|pwd|secret|token|key|auth|sign)[\w.-]*\s*=\s*([^&;,\s]+)", re.I
+    r"(?:^|[?&;,\s])[\w.-]{0,64}(?:pass|pwd|secret|token|key|auth|sign)[\w.-]{0,64}"
+    r"\s*=\s*([^&;,\s]+)",
+    re.I,
 )
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")

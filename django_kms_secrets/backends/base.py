@@ -45,6 +45,8 @@ class BaseStore(abc.ABC):
 
     #: What a URL of this store begins with.
     scheme: ClassVar[str] = ""
+    #: The options that are dicts, which a URL writes as ``?option.key=value``.
+    dict_options: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:

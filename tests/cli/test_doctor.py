@@ -386,6 +386,14 @@ class TestTable:
         assert found.at("warning") == ["versions"]
         assert "A version 7" in found["versions"]["found"]
 
+    def test_deleted_meanwhile(self, names, aws):
+        """A name that somebody deletes between two checks is an error of this one, in words."""
+        # Only this check asks for the newest version alone.
+        aws.faults.append(lambda _, body: (200, {"Items": []}) if body.get("Limit") == 1 else None)
+        found = doctor(names)
+        assert "decrypt" in found.at("error")
+        assert "was deleted from CredStash table" in found["decrypt"]["found"]
+
     def test_damaged_record(self, names):
         """One record opens and another does not: the fetch is the error."""
         client = boto3.client("dynamodb")

@@ -449,7 +449,7 @@ def test_credentials_that_are_not_valid_are_an_error(remote, aws, code):
     bare(caught.value)
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied", "403"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied"])
 def test_a_denied_request_is_an_error_with_the_reason_and_the_permission(remote, aws, code):
     reason = f"User: arn:aws:iam::123456789012:user/site is not authorized: {remote.permission}"
     aws.faults.append(refusing(code=f"{code}#{reason}"))

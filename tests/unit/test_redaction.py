@@ -160,6 +160,14 @@ def test_parts_are_hidden_alone(value, secret):
     assert parts(value) == {value} | secret
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["pass", "key ", ";auth", "token=", "a,", "key" + " " * 50])
+def test_the_parts_of_a_long_value_are_found_in_one_pass(text):
+    """One secret that repeats the name of a member must not hold up every host that loads it."""
+    value = text * (200_000 // len(text))
+    assert value in parts(value)
+
+
 def test_what_a_store_gives_is_hidden_as_long_as_it_is_held():
     """Fetched, refreshed and staged values are hidden, and forgotten with the Secrets."""
     with LocMemStore(name="redaction") as store:

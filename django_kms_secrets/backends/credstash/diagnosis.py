@@ -9,6 +9,7 @@ from ...exceptions import (
     AccessDenied,
     DecryptionError,
     SecretIntegrityError,
+    SecretNotFound,
     StoreNotReady,
 )
 from ..diagnosis import (
@@ -155,7 +156,13 @@ class Diagnosis:
         raise self._context_seen
 
     def _newest(self, name: str) -> Item:
-        return self._table.newest(name, RECORD)[0]
+        for item in self._table.newest(name, RECORD):
+            return item
+        raise SecretNotFound(
+            f"{name} was deleted from {self._records.place} meanwhile",
+            hint="run it again",
+            names=[name],
+        )
 
     def _whole(self) -> Seen:
         return Seen(f"the settings can read {counted(self._fetch(), 'secret')}")

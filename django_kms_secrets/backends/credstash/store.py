@@ -92,6 +92,7 @@ class CredStashStore(
     """
 
     scheme = "credstash"
+    dict_options = ("context", "former_context")
 
     def __init__(
         self,
@@ -558,7 +559,7 @@ def _checked_context(option: str, context: Mapping[str, str] | str) -> dict[str,
 
 def _checked_flag(option: str, value: bool | str) -> bool:
     known = {True: True, False: False, "true": True, "false": False}
-    if value not in known:
+    if not isinstance(value, (bool, str)) or value not in known:
         raise SecretsError(f"{option} is neither true nor false", hint="write it as one of them")
     return known[value]
 
@@ -596,6 +597,6 @@ def _whole(
         raise type(errors[0])(
             f"{len(errors)} secrets of {place} {failed}:\n{reasons}",
             hint=errors[0].hint,
-            names=[name for error in errors for name in error.names],
+            names={name for error in errors for name in error.names},
         )
     return [outcome for outcome in outcomes if isinstance(outcome, Secret)]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: credstash pads a version with zeros to this many characters, so that text sorts as numbers do.
 WIDTH = 19
+#: DynamoDB's limit for it (bytes).
+LONGEST = 1024
 
 
 def padded(version: str) -> str:
@@ -24,7 +26,7 @@ def padded(version: str) -> str:
 
 def is_number(version: str) -> bool:
     """Whether a version can be counted on from."""
-    return version.isascii() and version.isdigit()
+    return version.isascii() and version.isdigit() and len(version) <= LONGEST
 
 
 #: Where a pending value is kept: as version -1 of its name. It sorts before version 0, so every
@@ -79,7 +81,9 @@ def entries(items: Sequence[Item]) -> list[SecretVersion]:
 
 def entry(item: Item, stages: tuple[str, ...] = (CURRENT,)) -> SecretVersion:
     """One version, without its value."""
-    return SecretVersion(item["name"], item["version"], stages, comment=item.get("comment", ""))
+    comment = item.get("comment")
+    comment = comment if isinstance(comment, str) else ""
+    return SecretVersion(item["name"], item["version"], stages, comment=comment)
 
 
 def age(versions: Sequence[SecretVersion]) -> Age:

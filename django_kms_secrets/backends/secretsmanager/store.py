@@ -343,6 +343,7 @@ def _not_reencrypted(failed: Mapping[str, SecretsError], place: str) -> SecretsE
 
 
 def _checked_days(days: int | str) -> int:
-    if str(days).isdecimal() and 7 <= int(days) <= 30:
+    # More digits than that may be more than int() takes.
+    if str(days).isdecimal() and len(str(days)) <= 2 and 7 <= int(days) <= 30:
         return int(days)
     raise SecretsError(f"recovery_days {days!r} is not 7 to 30", hint="leave it out for 30")
