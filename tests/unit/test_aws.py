@@ -231,7 +231,6 @@ def test_a_member_of_another_type_is_an_error_of_the_service(operation, reply):
         KeyError,
         RecursionError,
         TypeError,
-        RuntimeError,
         lambda: UnicodeDecodeError("utf-8", b"planted", 0, 1, "planted"),
     ],
 )
