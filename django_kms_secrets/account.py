@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -24,6 +23,7 @@ from .aws import (
 from .exceptions import AccessDenied, StoreNotReady
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from .aws import Refusals
@@ -184,7 +184,14 @@ def override_of(store: AWSStore, service: Service) -> str:
         if os.environ.get(variable) == meta.endpoint_url:
             return variable
     host = urlsplit(meta.endpoint_url).hostname or ""
-    own = re.fullmatch(
-        r"[\w.-]+\.(amazonaws\.com(\.cn)?|api\.aws|c2s\.ic\.gov|sc2s\.sgov\.gov)", host
-    )
+    own = host.endswith(tuple(f".{suffix}" for suffix in _suffixes()))
     return "" if own else "the AWS configuration file"
+
+
+def _suffixes() -> Iterator[str]:
+    """What the names of AWS's own endpoints end in, by botocore's list of the partitions."""
+    from botocore.session import get_session
+
+    for partition in get_session().get_data("partitions")["partitions"]:
+        outputs = partition["outputs"]
+        yield from (outputs["dnsSuffix"], outputs["dualStackDnsSuffix"])

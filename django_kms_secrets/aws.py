@@ -101,6 +101,14 @@ CREDENTIALS_HINT = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 
+_KNOWN = _BAD_CREDENTIALS | _DENIED | _THROTTLED | _FAULTS
+
+# Operations that IAM knows by other names: by what they do.
+_PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckItem"}
+
+#: The longest time limit (seconds): a day. The system's own clocks take no number of any size.
+_LONGEST = 86_400
+
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -142,9 +150,10 @@ def _seconds(name: str, value: float | str) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds <= _LONGEST:
         raise SecretsError(
-            f"{name} {value!r} is not a number of seconds", hint="give a number above 0"
+            f"{name} {value!r} is not a number of seconds",
+            hint=f"give a number above 0, and at most {_LONGEST}",
         )
     return seconds
 
@@ -222,7 +231,7 @@ class Service:
         try:
             return self._checked(operation, send(**parameters))
         except ClientError as exc:
-            error = self._refusal(operation, exc.response, refusals or {})
+            error = self._refusal(operation, exc.response, refusals or {}, parameters)
             if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
                 error = no_credentials(exc, f" for {operation} of {self.name}")
         except (BotoCoreError, ResponseParserError) as exc:
@@ -247,10 +256,14 @@ class Service:
         return checked
 
     def _refusal(
-        self, operation: str, response: Mapping[str, Any], refusals: Refusals
+        self,
+        operation: str,
+        response: Mapping[str, Any],
+        refusals: Refusals,
+        parameters: Mapping[str, Any],
     ) -> SecretsError:
         self._read_clock(response)
-        reply = replies.refusal(response)
+        reply = replies.without_echo(replies.refusal(response), parameters, {*refusals, *_KNOWN})
         code = reply["Error"]["Code"]
         make = refusals.get(code)
         return make(reply) if make else self.refused(operation, code, reply)
@@ -263,7 +276,7 @@ class Service:
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        with contextlib.suppress(TypeError, ValueError):  # no date, or none that is one
+        with contextlib.suppress(*_PARSERS_OWN):  # no date, or none that is one
             theirs = parsedate_to_datetime(headers.get("date"))
             self.clock = theirs.timestamp() - time.time()
 
@@ -295,7 +308,8 @@ class Service:
             )
         if code in _DENIED:
             reason = reply.get("Error", {}).get("Message") or "no reason given"
-            permission = what = f"{self.name.replace(' ', '').lower()}:{operation}"
+            service = self.name.replace(" ", "").lower()
+            permission = what = f"{service}:{_PERMISSIONS.get(operation, operation)}"
             if "Access to KMS is not allowed" in reason:  # Secrets Manager's, for the key it uses
                 permission = "kms:Decrypt"
                 what = f"{permission}, and kms:GenerateDataKey to write, on the secret's KMS key"
@@ -313,6 +327,8 @@ class Service:
                 names=[subject] if subject else (),
             )
         status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if 300 <= status < 400:  # AWS redirects none of these
+            return self._unreadable(operation, f"HTTP status {status}")
         if code in _FAULTS or status >= 500:
             return StoreUnavailable(f"{where}: a fault at the service", hint="try again")
         # AWS's own text is left out: for some codes it repeats the parameters, values included.

@@ -14,7 +14,7 @@ from .exceptions import StoreUnavailable
 from .types import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 # By the names that botocore's models have for types.
 _SCALARS: dict[str, type | tuple[type, ...]] = {
@@ -110,6 +110,25 @@ def refusal(response: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "ResponseMetadata": response.get("ResponseMetadata", {}),
     }
+
+
+def without_echo(
+    reply: dict[str, Any], parameters: Mapping[str, Any], known: Collection[str]
+) -> dict[str, Any]:
+    """An error reply in which nothing of the request's plaintexts stands.
+
+    Args:
+        reply: as `refusal` gives it.
+        parameters: the request.
+        known: codes that mean something here, whatever else they are a part of.
+    """
+    sent = [str(value) for name, value in parameters.items() if name in _SECRET and value]
+    code, message = reply["Error"]["Code"], reply["Error"]["Message"]
+    if code not in known and any(text in code for text in sent):
+        code = "unknown"
+    if any(text in message for text in sent):
+        message = ""
+    return {**reply, "Error": {"Code": code, "Message": message}}
 
 
 def code_of(code: object) -> str:

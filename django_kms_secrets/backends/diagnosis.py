@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
 
 
-#: States of a KMS key in which nothing opens, and the way out.
+#: The way out of states of a KMS key.
+#: https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 _KEY_HINTS = {
+    "Creating": "wait until it is made",
     "Disabled": "`aws kms enable-key` enables it",
     "PendingDeletion": "`aws kms cancel-key-deletion`, then `aws kms enable-key`: after the "
     "deletion nothing under it can be read, ever",
 }
+
+# An update moves an alias or a replica's primary; the key goes on working.
+_WORKING = {"Enabled", "Updating"}
+_USAGE, _SPEC = "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,21 @@ def key_state(key_id: str, describe: Callable[[], Mapping[str, Any]]) -> Seen:
         AccessDenied: it is not a permission that is missing, but the credentials.
     """
     try:
-        state = describe()["KeyState"]
+        key = describe()
+        state, usage = key["KeyState"], key.get("KeyUsage", _USAGE)
     except AccessDenied as exc:
         denied = exc
     except StoreNotReady as exc:
         return Seen(f"{exc.message}: nothing new can be written", WARNING, exc.hint)
     else:
-        if state in _KEY_HINTS:
-            raise StoreNotReady(f"the KMS key {key_id} is {state}", hint=_KEY_HINTS[state])
+        if state not in _WORKING:
+            hint = _KEY_HINTS.get(state, "nothing opens in this state: see the key's page in KMS")
+            raise StoreNotReady(f"the KMS key {key_id} is {state}", hint=hint)
+        if usage != _USAGE or key.get("KeySpec", _SPEC) != _SPEC:
+            raise StoreNotReady(
+                f"the KMS key {key_id} makes no data keys: it is for {usage}, {key.get('KeySpec')}",
+                hint=f"it takes a key for {_USAGE}, {_SPEC}; `secrets setup` makes one",
+            )
         return Seen(f"the KMS key {key_id} is {state}")
     return not_allowed(denied)
 

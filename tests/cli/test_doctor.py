@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler
 import boto3
 import pytest
 
+from django_kms_secrets.account import override_of
+from django_kms_secrets.aws import Service
 from django_kms_secrets.config import read_config
 
 from ..server.embedded import REGION
@@ -421,6 +423,25 @@ class TestKey:
         assert found.at("error") == ["key"]
         assert "enable-key" in found["key"]["mend"]
 
+    @pytest.mark.parametrize(
+        ("member", "value"),
+        [
+            ("KeyState", "PendingImport"),
+            ("KeyState", "Unavailable"),
+            ("KeyState", "SomethingNew"),
+            ("KeyUsage", "SIGN_VERIFY"),
+            ("KeySpec", "RSA_2048"),
+        ],
+    )
+    def test_useless(self, names, key, aws, member, value):
+        """A key that makes no data keys, in whatever way."""
+        known = boto3.client("kms").describe_key(KeyId=key)["KeyMetadata"]
+        answer = {"KeyMetadata": {**known, "CreationDate": 0, member: value}}
+        aws.faults.append(lambda sent, _: (200, answer) if sent == "DescribeKey" else None)
+        found = doctor(names)
+        assert found.at("error") == ["key"]
+        assert value in found["key"]["found"]
+
     def test_pending_deletion(self, names, key):
         """A key that waits for its deletion: what cancels it."""
         boto3.client("kms").schedule_key_deletion(KeyId=key)
@@ -468,9 +489,13 @@ class TestSecretsManager:
             assert set(found.states) == {"ok"}
             assert found["fetch"]["found"] == "the settings can read 2 secrets"
 
-    def test_missing_names(self, stored):
-        """NAMES that are not there."""
+    def test_missing_names(self, stored, aws):
+        """NAMES that are not there; no other name is asked for."""
+        asked = []
+        aws.faults.append(lambda _, body: asked.extend(body.get("SecretIdList", ())))
         assert doctor(f"{stored}&names=A,C").at("error") == ["names"]
+        assert doctor(f"{stored}&names=C,D").at("error") == ["names"]
+        assert {*asked} <= {"notes/A", "notes/C", "notes/D"}
 
     def test_pending(self, stored, secrets):
         """A pending value, with no permission but the settings'."""
@@ -554,3 +579,21 @@ class TestSecretsManager:
         assert doctor(self.DOCUMENT).at("error") == []
         client.delete_secret(SecretId="notes")
         assert "`secrets setup` restores it" in doctor(self.DOCUMENT)["secret"]["mend"]
+
+
+@pytest.mark.parametrize(
+    ("region", "dual"),
+    [
+        *((region, False) for region in ("us-east-1", "eusc-de-east-1", "us-isof-east-1")),
+        *((region, True) for region in ("us-east-1", "cn-north-1")),
+    ],
+)
+def test_every_partition_of_aws_is_aws(region, dual, monkeypatch):
+    """Without a variable or an option, requests go to AWS itself."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str(dual).lower())
+    store = read_config(f"credstash://t?region_name={region}").make_store()
+    client = boto3.client("dynamodb", region_name=region)
+    assert override_of(store, Service(client, "DynamoDB")) == ""
+    elsewhere = boto3.client("dynamodb", region_name=region, endpoint_url="http://db.example")
+    assert override_of(store, Service(elsewhere, "DynamoDB")) == "the AWS configuration file"

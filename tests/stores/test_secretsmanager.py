@@ -353,6 +353,15 @@ def test_a_conflict_is_a_conflict_if_the_service_does_not_say_more(named, aws, c
     assert caught.value.__context__ is None
 
 
+def test_a_new_name_may_be_put_where_only_existing_ones_may_be_described(named, aws):
+    """What does not exist has no ARN, so a policy may not cover it yet."""
+    aws.faults.append(on("DescribeSecret", (400, "AccessDeniedException")))
+    assert named.put("A", "1").version == named.get("A").version
+    with pytest.raises(AccessDenied, match="DescribeSecret"):
+        named.put("A", "2")
+    assert named.get("A").value == "1"
+
+
 def test_a_put_back_that_somebody_came_between_is_a_conflict(named, account, aws):
     """Of two who want a deleted name back, as new, one wins."""
     named.put("A", "old")

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from django_kms_secrets.aws import POOL_SIZE, Deadline, Service, Timeouts, run_all
-from django_kms_secrets.exceptions import SecretsError, StoreUnavailable
+from django_kms_secrets.exceptions import AccessDenied, SecretsError, StoreUnavailable
 from django_kms_secrets.types import SecretBytes, SecretStr
 
 if TYPE_CHECKING:
@@ -247,16 +247,63 @@ def test_what_botocores_parsers_raise_of_their_own_is_an_error_of_the_service(er
     assert "planted" not in str(caught.value)
 
 
-def denied(**error: Any) -> str:
+def refused(response: dict[str, Any], **parameters: Any) -> SecretsError:
     kms = service()
 
     def refuse(**_: object) -> dict[str, Any]:
-        raise ClientError({"Error": error}, "Decrypt")
+        raise ClientError(response, "Decrypt")
 
     kms.client.decrypt = refuse
     with pytest.raises(SecretsError) as caught:
-        kms.call("Decrypt")
-    return caught.value.message
+        kms.call("Decrypt", **parameters)
+    assert caught.value.__context__ is None
+    return caught.value
+
+
+def denied(**error: Any) -> str:
+    return refused({"Error": error}).message
+
+
+@pytest.mark.parametrize("year", ["99999999999999999999", "0", "2026", "soon"])
+def test_a_refusal_with_any_date_is_a_refusal(year):
+    headers = {"date": f"Mon, 01 Jan {year} 00:00:00 GMT"}
+    error = {"Code": "AccessDeniedException", "Message": "no"}
+    response = {"Error": error, "ResponseMetadata": {"HTTPHeaders": headers}}
+    assert isinstance(refused(response), AccessDenied)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"Code": "AccessDeniedException", "Message": "denied for hunter2hunter2!"},
+        {"Code": "hunter2hunter2", "Message": ""},
+        {"Code": "of.hunter2hunter2", "Message": "hunter2hunter2"},
+    ],
+)
+def test_what_repeats_a_value_of_the_request_is_not_repeated(error):
+    """What answers in the place of AWS may send anything back."""
+    exc = refused({"Error": error}, Plaintext=SecretStr("hunter2hunter2"))
+    assert "hunter2" not in exc.message + exc.hint
+
+
+def test_a_value_that_is_a_part_of_a_known_code_does_not_hide_it():
+    error = {"Code": "AccessDeniedException", "Message": "because"}
+    exc = refused({"Error": error}, Plaintext=SecretStr("Denied"))
+    assert isinstance(exc, AccessDenied)
+    assert "(AccessDeniedException): because" in exc.message
+
+
+def test_a_redirection_is_no_answer_of_aws():
+    response = {"Error": {"Code": "307"}, "ResponseMetadata": {"HTTPStatusCode": 307}}
+    exc = refused(response)
+    assert isinstance(exc, StoreUnavailable)
+    assert "HTTP status 307" in exc.message
+
+
+def test_a_transaction_is_allowed_by_what_it_does():
+    """IAM knows no action of its name."""
+    exc = service(name="DynamoDB").refused("TransactWriteItems", "AccessDeniedException")
+    assert "allow dynamodb:PutItem, DeleteItem and ConditionCheckItem to" in exc.hint
 
 
 def test_a_body_that_botocore_takes_for_a_message_is_not_repeated():

@@ -125,6 +125,7 @@ def test_the_table_of_credstashs_own_variable(monkeypatch):
         ({"BACKEND": CREDSTASH, "OPTIONS": {"bind_to_name": []}}, "neither true nor", "one of"),
         ("credstash://t?timeout=soon", "'soon' is not a number of seconds", "above 0"),
         ("credstash://t?timeout=-1", "is not a number of seconds", "above 0"),
+        ("credstash://t?timeout=1e12", "is not a number of seconds", "at most 86400"),
         ("credstash://t?connect_timeout=nan", "connect_timeout", "above 0"),
         ("credstash://t?digest=SHA3", "'SHA3' is not one of SHA", "SHA256"),
         ("credstash://t?context.env=", "not a dict of non-empty strings", "context.env=production"),

@@ -80,8 +80,8 @@ class Diagnosis:
         return Seen("there is no secret to try it on", WARNING, "`secrets put NAME` writes one")
 
     def _batch(self) -> Seen:
-        # Without a name to ask for, any will do: one that is missing is no error of a batch.
-        self._store.get_many(self._there or ["NAME"])
+        # One that is missing is no error of a batch, and a policy may allow those of NAMES only.
+        self._store.get_many(self._there or list(self._known[:1]) or ["NAME"])
         return Seen("secretsmanager:BatchGetSecretValue is allowed")
 
     def _state(self) -> Seen:

@@ -92,8 +92,14 @@ class Names:
 
         Of two writers at the same time one is refused: PutSecretValue would let the later one win.
         """
-        known = self._known(name) if expected is None else self._known_if_allowed(name)
+        denied = None
+        try:
+            known = self._known(name)
+        except AccessDenied as exc:
+            known, denied = {}, exc
         self._end_rotation(name, known)
+        if denied and expected is None:
+            return SecretVersion(name, self._create_unseen(name, value, denied), (CURRENT,))
         if expected is None:
             there = known and not known.get("DeletedDate")
             # A secret that CloudFormation or Terraform made may have no version yet.
@@ -204,11 +210,17 @@ class Names:
         except SecretNotFound:
             return {}
 
-    def _known_if_allowed(self, name: str) -> dict[str, Any]:
-        """As `_known`; empty too where somebody may write, and may not describe."""
-        with contextlib.suppress(AccessDenied):
-            return self._known(name)
-        return {}
+    def _create_unseen(self, name: str, value: str, denied: AccessDenied) -> str:
+        """Create a secret that may not be described.
+
+        A secret that does not exist has no ARN, so a policy for those of its names may not cover it
+        before it is created. If it exists, the denial was about it.
+        """
+        try:
+            return self._api.create(self._prefix + name, value, self._key_id)
+        except (VersionConflict, WaitsForDeletion):
+            pass
+        raise denied
 
     def _end_rotation(self, name: str, known: Mapping[str, Any]) -> None:
         """Take AWSPENDING off the current version, before another one becomes the current.
