@@ -369,7 +369,7 @@ STORES = [
     "secretsmanager://?prefix=",
     f"credstash://?table=arn:aws:dynamodb:ap-northeast-2:{ACCOUNT}:table/notes&names=A",
     f"secretsmanager:///arn:aws:secretsmanager:ap-northeast-2:{ACCOUNT}:secret:db-master",
-    f"{TABLE}&prefix={quote('\u00e9\u2028')}/&context.env=%0C%5Cb%22",
+    f"{TABLE}&prefix=%C3%A9%E2%80%A8/&context.env=%0C%5Cb%22",
 ]
 
 
