@@ -83,7 +83,8 @@ def describe_key(store: AWSStore, key_id: str, region: str | None) -> dict[str, 
         {"NotFoundException": lambda _: missing},
         KeyId=key_id,
     )
-    return dict(reply["KeyMetadata"])
+    key: dict[str, Any] = reply["KeyMetadata"]
+    return key
 
 
 def _ask(

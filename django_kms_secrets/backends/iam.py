@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 #: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-id
 _KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+#: https://docs.aws.amazon.com/kms/latest/APIReference/API_AliasListEntry.html
+_ALIAS = re.compile(r"(arn:[\w-]+:kms:[\w-]+:\d{12}:)?alias/[\w/-]+", re.ASCII)
+
+#: What a fact is that goes into a policy, wherever it comes from.
+ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+KEY_ARN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+", re.ASCII)
+
 #: Whom `PolicyStore.statements` knows.
 ROLES = ("reader", "writer", "rotator", "admin")
 
@@ -58,14 +65,14 @@ class Statement:
         actions: such as ``dynamodb:Query``.
         resources: on what; ``*`` where AWS knows no resource.
         conditions: operator -> condition key -> values, any of which will do.
-        note: what whoever grants it should know; "" for nothing.
+        notes: what whoever grants it should know.
     """
 
     sid: str
     actions: Sequence[str]
     resources: Sequence[str | Arn | KeyOf]
     conditions: Mapping[str, Mapping[str, Sequence[str | Arn]]] = field(default_factory=dict)
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 class PolicyStore(AWSStore):
@@ -109,9 +116,9 @@ def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
     Raises:
         SecretsError: this names no key.
     """
-    if "alias/" in key_id:
+    if _ALIAS.fullmatch(key_id):
         return KeyOf(key_id, region)
-    if key_id.startswith("arn:"):
+    if KEY_ARN.fullmatch(key_id):
         return key_id
     if _KEY_ID.fullmatch(key_id):
         return Arn("kms", region, f"key/{key_id}")
