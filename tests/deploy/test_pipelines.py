@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ..copy_tree import files_of
-from .conftest import ROOT
+from .conftest import ROOT, SOURCES
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 NAMES = ["audit.yml", "ci.yml", "deploy.yml", "release.yml"]
@@ -78,7 +78,7 @@ def test_targets(command: str) -> None:
     assert re.fullmatch(r"make [a-z-]+", command)
     ran = subprocess.run(
         [*command.split(), "--dry-run", "AWS=/bin/true", "SITE_PYTHON=/bin/true", "REGISTRY=r"],
-        cwd=ROOT,
+        cwd=SOURCES,
         text=True,
         capture_output=True,
     )
