@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ..copy_tree import files_of
-from .conftest import ROOT
+from .conftest import ROOT, SOURCES
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 NAMES = ["audit.yml", "ci.yml", "deploy.yml", "release.yml"]
@@ -18,7 +18,7 @@ PULL_REQUEST = ["make image", "make image-test"]
 PUSH = ["make image", "make secrets-check", "make image-test", "make push", "make deploy"]
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 AUDIT = ["make audit", "make audit-lowest"]
-RELEASE = ["make tag-check", "make sbom"]
+RELEASE = ["make tag-check", "make dist", "make test", "make sbom"]
 ASKS_AWS = {"make secrets-check", "make push", "make deploy"}
 
 
@@ -78,7 +78,7 @@ def test_targets(command: str) -> None:
     assert re.fullmatch(r"make [a-z-]+", command)
     ran = subprocess.run(
         [*command.split(), "--dry-run", "AWS=/bin/true", "SITE_PYTHON=/bin/true", "REGISTRY=r"],
-        cwd=ROOT,
+        cwd=SOURCES,
         text=True,
         capture_output=True,
     )
@@ -158,7 +158,8 @@ def test_check_outs_keep_no_token(name: str) -> None:
     """What runs after a check-out finds no token of the service in the working tree."""
     for step in steps_of(name):
         if step.get("uses", "").startswith("actions/checkout@"):
-            assert step["with"] == {"persist-credentials": False}
+            assert step["with"].items() >= {"persist-credentials": False}.items()
+            assert set(step["with"]) <= {"persist-credentials", "fetch-depth"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -173,13 +174,49 @@ def test_permissions(name: str) -> None:
     assert more == ({"publish": {"id-token": "write"}} if name == "release.yml" else {})
 
 
+def jobs_of_release() -> dict[str, Any]:
+    return workflow("release.yml")["jobs"]
+
+
+def runs(job: str) -> list[str]:
+    return [step["run"] for step in jobs_of_release()[job]["steps"] if "run" in step]
+
+
+BUILT = {"artifact-ids": "${{ needs.build.outputs.dist }}", "path": "dist/"}
+
+
 def test_what_publishes_runs_no_code_of_ours() -> None:
-    """The job with the identity takes what the other built; it checks out and runs nothing."""
-    publish = workflow("release.yml")["jobs"]["publish"]
-    assert (publish["needs"], publish["environment"]) == ("build", "pypi")
+    """The job with the identity takes what `build` built; it checks out and runs nothing."""
+    publish = jobs_of_release()["publish"]
+    assert publish["environment"] == "pypi"
     used = [step["uses"].partition("@")[0] for step in publish["steps"]]
     assert used == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
-    assert publish["steps"][0]["with"] == {"name": "dist", "path": "dist/"}
+    assert publish["steps"][0]["with"] == BUILT
+
+
+def test_nothing_is_published_untested() -> None:
+    """It waits for lint, types and the suite; no environment of these is left out."""
+    assert jobs_of_release()["publish"]["needs"] == ["build", "test"]
+    [step] = [step for step in jobs_of_release()["test"]["steps"] if "run" in step]
+    assert step["env"] == {"TOXARGS": "--skip-missing-interpreters false -e lint,types,py-dj61"}
+
+
+def test_what_is_published_is_built_apart() -> None:
+    """`build` checks the tag and builds, with locked tools; what installs others runs elsewhere.
+
+    The other jobs name the upload by its number: by its name, it could be another job's.
+    """
+    jobs = jobs_of_release()
+    assert runs("build") == ["make tag-check", "make dist"]
+    checkout, *_, upload = jobs["build"]["steps"]
+    assert checkout["with"]["fetch-depth"] == 0
+    assert upload["with"]["path"] == "dist/"
+    number = f"${{{{ steps.{upload['id']}.outputs.artifact-id }}}}"
+    assert jobs["build"]["outputs"] == {"dist": number}
+    assert runs("sbom") == ["make sbom"]
+    assert [
+        step["with"] for step in jobs["sbom"]["steps"] if "download" in step.get("uses", "")
+    ] == [BUILT]
 
 
 def test_only_information_may_fail() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import hashlib
+import io
 import json
 import os
 import re
@@ -73,7 +74,7 @@ def built(directory: Path, target: str, *, umask: int = 0o022) -> Path:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory where somebody worked, with dist/ and sbom/."""
+    """A directory where somebody worked, with dist/ and sbom/, by `make sbom` alone."""
     directory = commit(tmp_path_factory.mktemp("release"))
     leave_behind(directory)
     return built(directory, "sbom")
@@ -211,16 +212,85 @@ def test_the_bill_can_be_made_again(release: Path) -> None:
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
 
 
-def test_a_tag_names_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tag of another version, or none, stops a release before anything is built."""
+SDIST_BACKEND = """
+import pathlib
+pathlib.Path({ran!r}).touch()
+def build_wheel(*_, **__): raise SystemExit("no wheel")
+"""
+
+
+def only_sdists(directory: Path, names: Iterable[str], ran: Path) -> None:
+    """Put an sdist of each package there, whose building leaves a file."""
+    pyproject = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    contents = {"pyproject.toml": pyproject, "backend.py": SDIST_BACKEND.format(ran=str(ran))}
+    for name in names:
+        base = f"{name.lower().replace('-', '_')}-999"
+        with tarfile.open(directory / f"{base}.tar.gz", "w:gz") as archive:
+            files = {**contents, "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 999\n"}
+            for file, text in files.items():
+                member = tarfile.TarInfo(f"{base}/{file}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def test_the_bill_leaves_the_wheel_alone(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel that is there is described as it is, and no sdist of a dependency is built for it."""
+    (commit(tmp_path / "work") / "dist").mkdir()
+    wheel = tmp_path / "work" / "dist" / wheel_of(release).name
+    wheel.write_bytes(wheel_of(release).read_bytes())
+    before = wheel.stat()
+    required = description(wheel).get_all("Requires-Dist")
+    ran = tmp_path / "ran"
+    sdists = tmp_path / "sdists"
+    sdists.mkdir()
+    only_sdists(sdists, {Requirement(line).name for line in required}, ran)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(sdists))
+    made = make(tmp_path / "work", "sbom")
+    assert "No matching distribution found" in made.stderr
+    assert not ran.exists()
+    after = wheel.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def tag_check(directory: Path) -> subprocess.CompletedProcess[str]:
+    makefile = str(ROOT / "release" / "release.mk")
+    return make(directory, "-f", makefile, "tag-check", "MAIN=main")
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    """A repository whose package is 1.2.3, on main."""
     (tmp_path / "django_kms_secrets").mkdir()
     (tmp_path / "django_kms_secrets" / "_version.py").write_text('__version__ = "1.2.3"\n')
+    for command in (["init", "-q", "-b", "main"], ["add", "--all"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*GIT, *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_a_tag_names_the_version(tagged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag of another version, or none, stops a release before anything is built."""
     codes = {}
     for tag in ("v1.2.3", "v1.2.30", "1.2.3", "v1.2", ""):
         monkeypatch.setenv("GITHUB_REF_NAME", tag)
-        made = make(tmp_path, "-f", str(ROOT / "release" / "release.mk"), "tag-check")
-        codes[tag] = made.returncode
+        codes[tag] = tag_check(tagged).returncode
     assert codes == {"v1.2.3": 0, "v1.2.30": 2, "1.2.3": 2, "v1.2": 2, "": 2}
+
+
+def test_a_tag_is_on_main(tagged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that main does not have is refused; an older one of main is not."""
+    monkeypatch.setenv("GITHUB_REF_NAME", "v1.2.3")
+    for command in (["checkout", "-q", "-b", "side"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*GIT, *command], cwd=tagged, check=True)
+    refused = tag_check(tagged)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "the commit of 'v1.2.3' is not on main" in refused.stderr
+    subprocess.run([*GIT, "branch", "-q", "-f", "main"], cwd=tagged, check=True)
+    subprocess.run([*GIT, "checkout", "-q", "HEAD~1"], cwd=tagged, check=True)
+    assert tag_check(tagged).returncode == 0
 
 
 def test_the_tools_are_locked() -> None:
