@@ -81,7 +81,7 @@ class TestNames:
         settings(file("A", "B", "C", "D"), lambda s: (s["A"], s["B"], s["C"], s.env.db("D")))
         found, rows = audit("--ignore", "tree")
         assert found == [("missing", "C"), ("missing", "D")]
-        assert rows[0]["mend"] == "`secrets put C` writes it"
+        assert rows[0]["mend"].startswith("to write it: `secrets put C --url URL`, with the URL of")
         assert rows[0]["found"].startswith("not in file ")
 
     def test_default(self, settings, file):
@@ -117,7 +117,26 @@ class TestNames:
         assert found == [("unused", name) for name in ("B", "C", "tree")]
         mends = {row["name"]: row["mend"] for row in rows}
         assert mends["C"] == "take it out of NAMES"
-        assert mends["B"].startswith("`secrets delete B`")
+        assert mends["B"].startswith("--ignore it if something else reads it; if nothing does, ")
+
+    def test_commands_act_on_the_store_that_they_are_about(self, settings, file, tmp_path):
+        """A command stands alone only where the verbs act on that store; else it has --url."""
+        other = tmp_path / "other.json"
+        other.write_text('{"OLD": "1"}')
+        layered = lambda: load(f"file://{other}") | load(file())  # noqa: E731
+        settings(layered, lambda s: (s["B"], s["tree"], s["NONE"]))
+        mends = {row["name"]: row["mend"] for row in audit(url=file())[1]}
+        assert mends["NONE"] == "to write it: `secrets put NONE`"
+        assert mends["A"].endswith(", `secrets delete A`")
+        elsewhere = f"`secrets delete OLD --url URL`, with the URL of file {other}"
+        assert mends["OLD"].endswith(f", {elsewhere}")
+        assert all("--url URL`" in row["mend"] for row in audit(url="")[1])
+
+    def test_commands_after_url(self, settings, file):
+        """What was compared by --url takes --url to be changed."""
+        settings(file(), lambda s: (s["A"], s["B"], s["tree"], s["C"]))
+        (row,) = audit("--url", file(), url="file://another.env")[1]
+        assert "`secrets put C --url URL`" in row["mend"]
 
     def test_dotted_names(self, settings, file):
         """A dotted name uses the tree that it reaches into."""

@@ -68,7 +68,7 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
             "no settings were imported in offline mode, so it is not known what they read",
             hint="run `python manage.py secrets audit` in a project whose settings call load()",
         )
-    audit = _Audit()
+    audit = _Audit(None if options.get("url") else _configured(read))
     for found in recording.recordings:
         configs = [read()] if options.get("url") else map(read_config, found.sources)
         audit.compare(found, list(configs))
@@ -79,6 +79,18 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
         "what is read at run time is not seen"
     )
     return int(any(row["finding"] in FINDINGS for row in rows))
+
+
+def _configured(read: Callable[[], Config]) -> Config | None:
+    """What the other verbs act on without --url; None for nothing."""
+    try:
+        return read()
+    except SecretsError:
+        return None
+
+
+def _is_same_store(one: Config, other: Config) -> bool:
+    return (one.store_class, one.options) == (other.store_class, other.options)
 
 
 def _days(text: str) -> timedelta:
@@ -102,11 +114,10 @@ class _Listed:
     Attributes:
         place: the store.
         entries: the versions of each name that has a current value.
-        ages: of these names, as far as they are known.
         used: those that are read.
     """
 
-    def __init__(self, store: BaseStore) -> None:
+    def __init__(self, store: BaseStore, *, is_configured: bool) -> None:
         with store:
             self.place = store.place
             self.entries: dict[str, list[SecretVersion]] = {}
@@ -117,6 +128,13 @@ class _Listed:
                     self.entries.setdefault(entry.name, []).append(entry)
         self.used: set[str] = set()
         self._store = store
+        self._is_configured = is_configured
+
+    def command(self, words: str) -> str:
+        """A command that acts on this store, whatever the settings configure for the verbs."""
+        if self._is_configured:
+            return f"`secrets {words}`"
+        return f"`secrets {words} --url URL`, with the URL of {self.place}"
 
     def ages(self) -> Mapping[str, Age]:
         """Of what is used, as far as the store knows."""
@@ -151,11 +169,15 @@ class _Layer(NamedTuple):
 class _Audit:
     """What was compared, and what was found.
 
+    Args:
+        configured: the store that the other verbs act on; None if it is none of those compared.
+
     Attributes:
         names: all that were read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, configured: Config | None) -> None:
+        self._configured = configured
         self.names: set[str] = set()
         self._roots: set[str] = set()  # the same, and the trees that dotted names reach into
         self._stores: list[tuple[Config, _Listed]] = []
@@ -180,9 +202,13 @@ class _Audit:
 
     def _listed(self, config: Config) -> _Listed:
         for known, listed in self._stores:
-            if (known.store_class, known.options) == (config.store_class, config.options):
+            if _is_same_store(known, config):
                 return listed
-        listed = _Listed(config.make_store())
+        configured = self._configured
+        listed = _Listed(
+            config.make_store(),
+            is_configured=configured is not None and _is_same_store(config, configured),
+        )
         self._stores.append((config, listed))
         return listed
 
@@ -225,13 +251,14 @@ class _Audit:
                     "unused",
                     name,
                     f"in {listed.place}, and no setting reads it",
-                    f"`secrets delete {name}`; --ignore it if something else reads it",
+                    f"--ignore it if something else reads it; if nothing does, "
+                    f"{listed.command(f'delete {name}')}",
                 )
 
     def _old(self, max_age: timedelta | None) -> Iterator[dict[str, str]]:
         for _, listed in self._stores:
             for name, age in listed.ages().items():
-                yield from _old(name, age, max_age, listed.place)
+                yield from _old(name, age, max_age, listed)
 
 
 def _is_asked_for(name: str, layers: Sequence[_Layer]) -> bool:
@@ -247,8 +274,10 @@ def _is_asked_for(name: str, layers: Sequence[_Layer]) -> bool:
 def _unmet(name: str, read: Read, layers: Sequence[_Layer]) -> dict[str, str]:
     """The row of a name that no store gives."""
     places = " | ".join(layer.listed.place for layer in layers)
-    if any(layer.fetches(tree.roots(name)) for layer in layers):
-        found, mend = f"not in {places}", f"`secrets put {name}` writes it"
+    fetching = [layer.listed for layer in layers if layer.fetches(tree.roots(name))]
+    if fetching:
+        # The last layer wins, so what is written there is what is read.
+        found, mend = f"not in {places}", f"to write it: {fetching[-1].command(f'put {name}')}"
     else:
         found, mend = f"not among NAMES, so not fetched from {places}", f'add "{name}" to NAMES'
     if read.required:
@@ -256,8 +285,11 @@ def _unmet(name: str, read: Read, layers: Sequence[_Layer]) -> dict[str, str]:
     return _row("default", name, f"{found}; the settings do without it")
 
 
-def _old(name: str, age: Age, max_age: timedelta | None, place: str) -> Iterator[dict[str, str]]:
-    mend = f"`secrets rotate {name}`, or where the value comes from"
+def _old(
+    name: str, age: Age, max_age: timedelta | None, listed: _Listed
+) -> Iterator[dict[str, str]]:
+    place = listed.place
+    mend = f"where the value comes from, or {listed.command(f'rotate {name}')}"
     days = None if age.written is None else datetime.now(timezone.utc) - age.written
     if max_age is not None and days is not None and days > max_age:
         when = f"written {days.days} days ago{'' if age.exact else ' or earlier'}"
