@@ -93,8 +93,22 @@ class TestNames:
         """What NAMES leave out is not fetched, so it is missing though it is stored."""
         settings(file("A"), lambda s: (s["A"], s["B"]))
         found, rows = audit("--ignore", "tree")
-        assert found == [("missing", "B"), ("unused", "B")]
+        assert found == [("missing", "B")]  # and not unused: it is read
         assert rows[0]["mend"] == 'add "B" to NAMES'
+
+    def test_what_env_reads_is_read(self, settings, file, monkeypatch):
+        """A variable that the store has too is no name that nobody reads."""
+        monkeypatch.setenv("B", "here")
+        settings(file("A"), lambda s: (s["A"], s.env("B")))
+        assert audit("--ignore", "tree")[0] == []
+
+    def test_what_another_store_is_asked_for(self, settings, file, tmp_path):
+        """A name that is read of one store is still unused in another."""
+        other = tmp_path / "other.json"
+        other.write_text('{"A": "1"}')
+        settings(file(), lambda s: (s["A"], s["B"], s["tree"]))
+        settings(f"file://{other}", lambda s: None)
+        assert audit()[0] == [("unused", "A")]
 
     def test_variables_of_the_environment(self, settings, file, monkeypatch):
         """What `env` reads is no secret if NAMES leave it out, or if the environment has it."""
@@ -170,6 +184,26 @@ class TestNames:
         found, rows = audit()
         assert found == [("missing", "NONE"), ("unused", "OLD")]
         assert rows[0]["found"] == f"not in {load(file()).place} | file {other}"
+
+    @pytest.mark.parametrize(
+        "both", [("credstash://t", "credstash://t?prefix=notes/"), (NAMES, f"{NAMES}own/")]
+    )
+    def test_a_prefix_within_another(self, aws, settings, twice, both):
+        """A layer may be a part of the one below it: what is read of either is read."""
+        outer, inner = both
+        twice(outer, "SHARED")
+        twice(inner, "KEY", "OLD")
+        settings(lambda: load(outer) | load(inner), lambda s: (s["SHARED"], s["KEY"]))
+        found, rows = audit()
+        assert found == [("unused", "OLD")]
+        assert inner.partition("prefix=")[2] in rows[0]["found"]
+
+    def test_a_name_read_through_either_prefix(self, aws, settings, twice):
+        """One secret has two names where one prefix begins with the other."""
+        outer, inner = "credstash://t", "credstash://t?prefix=notes/"
+        twice(inner, "KEY")
+        settings(lambda: load(outer) | load(inner), lambda s: s["notes/KEY"])
+        assert audit()[0] == []
 
     def test_two_of_one_store(self, settings, file):
         """What one `Secrets` leaves, another one may read."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ...types import SecretVersion
     from ..console import Console
 
+#: Options that tell which table or account a store is in; its prefix tells which part of it.
+_WHERE = ("table", "secret_id", "region_name", "profile_name", "endpoint_url", "path")
 _COLUMNS = ("finding", "name", "found", "mend")
 FINDINGS = ("missing", "unused", "never-rotated", "too-old")
 #: What is worth knowing, and not wrong.
@@ -114,7 +116,9 @@ class _Listed:
     Attributes:
         place: the store.
         entries: the versions of each name that has a current value.
-        used: those that are read.
+        asked: what is read of it, and the trees that dotted names reach into, there or not.
+        used: those that are there and fetched.
+        prefix: what the names begin with where they are stored.
     """
 
     def __init__(self, store: BaseStore, *, is_configured: bool) -> None:
@@ -126,7 +130,10 @@ class _Listed:
             for entry in listed:
                 if entry.name in current:
                     self.entries.setdefault(entry.name, []).append(entry)
+        self.asked: set[str] = set()
         self.used: set[str] = set()
+        self.prefix = str(getattr(store, "prefix", ""))
+        self._where = (type(store), *(getattr(store, option, None) for option in _WHERE))
         self._store = store
         self._is_configured = is_configured
 
@@ -135,6 +142,21 @@ class _Listed:
         if self._is_configured:
             return f"`secrets {words}`"
         return f"`secrets {words} --url URL`, with the URL of {self.place}"
+
+    def asked_of(self, other: _Listed) -> set[str]:
+        """What is read of another one, by its names here; nothing if that is elsewhere."""
+        if other._where != self._where:
+            return set()
+        stored = {f"{other.prefix}{name}" for name in other.asked}
+        return {name.removeprefix(self.prefix) for name in stored if name.startswith(self.prefix)}
+
+    def has_within(self, other: _Listed, name: str) -> bool:
+        """Whether a name is one of another store, which is the part below a longer prefix."""
+        return (
+            other._where == self._where
+            and len(other.prefix) > len(self.prefix)
+            and f"{self.prefix}{name}".startswith(other.prefix)
+        )
 
     def ages(self) -> Mapping[str, Age]:
         """Of what is used, as far as the store knows."""
@@ -195,10 +217,12 @@ class _Audit:
         for layer in layers:
             self._fetched.update(dict.fromkeys(layer.names or (), layer.listed.place))
             if found.whole:
-                layer.listed.used.update(layer.has(layer.listed.entries))
+                everything = layer.has(layer.listed.entries)
+                layer.listed.used.update(everything)
+                layer.listed.asked.update(everything)
                 self._roots.update(layer.names or ())
         for name, read in found.reads.items():
-            self._find(name, read, layers)
+            self._look_for(name, read, layers)
 
     def _listed(self, config: Config) -> _Listed:
         for known, listed in self._stores:
@@ -212,8 +236,10 @@ class _Audit:
         self._stores.append((config, listed))
         return listed
 
-    def _find(self, name: str, read: Read, layers: Sequence[_Layer]) -> None:
+    def _look_for(self, name: str, read: Read, layers: Sequence[_Layer]) -> None:
         roots = tree.roots(name)
+        for layer in layers:
+            layer.listed.asked.update(roots)
         if read.from_env and not _is_asked_for(name, layers):
             return
         self.names.add(name)
@@ -224,10 +250,9 @@ class _Audit:
         if not any(names for _, names in found):
             # Where NAMES have the tree of a dotted name, it is the tree that is missing.
             listed = {listed for layer in layers for listed in layer.names or ()}
-            name = next((root for root in roots if root in listed), name)
-            row = _unmet(name, read, layers)
-            if read.required or name not in self._unmet:
-                self._unmet[name] = row
+            lacking = next((root for root in roots if root in listed), name)
+            if read.required or lacking not in self._unmet:
+                self._unmet[lacking] = _unmet(lacking, read, layers)
 
     def rows(self, max_age: timedelta | None) -> list[dict[str, str]]:
         """A row for each finding and each note, in the order of their kinds."""
@@ -245,8 +270,12 @@ class _Audit:
         for name in self._fetched.keys() - stored - self._roots:
             found = f"among NAMES, not in {self._fetched[name]}, and no setting reads it"
             yield _row("unused", name, found, "take it out of NAMES")
-        for _, listed in self._stores:
-            for name in listed.entries.keys() - listed.used:
+        stores = [listed for _, listed in self._stores]
+        for listed in stores:
+            asked = {name for other in stores for name in listed.asked_of(other)}
+            for name in listed.entries.keys() - asked:
+                if any(listed.has_within(other, name) for other in stores):
+                    continue  # that store's own row says it, if there is one
                 yield _row(
                     "unused",
                     name,
