@@ -9,6 +9,7 @@ import os
 import pytest
 from django.conf import UserSettingsHolder, settings
 from django.core.checks import registry
+from django.utils.log import configure_logging
 
 from django_kms_secrets import load, loader
 from django_kms_secrets.apps import KmsSecretsConfig
@@ -24,11 +25,6 @@ BOUND = {
     "NAMES": ["A"],
 }
 FILTER = "django_kms_secrets.log.RedactingFilter"
-FILTERED = {
-    "version": 1,
-    "filters": {"ours": {"()": FILTER}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["ours"]}},
-}
 REPORTS = {
     "DEFAULT_EXCEPTION_REPORTER": "django_kms_secrets.reporting.RedactingExceptionReporter",
     "DEFAULT_EXCEPTION_REPORTER_FILTER": (
@@ -56,10 +52,10 @@ CHECKS = registry.CheckRegistry()
 
 @contextlib.contextmanager
 def the_settings(**changes):
-    """Settings in which all is right, but for these. LOGGING is not applied: it is only read."""
+    """Settings in which all is right, but for these."""
     before = settings._wrapped
     holder = UserSettingsHolder(before)
-    for name, value in {"DEBUG": False, "LOGGING": FILTERED, **REPORTS, **changes}.items():
+    for name, value in {"DEBUG": False, **REPORTS, **changes}.items():
         setattr(holder, name, value)
     settings._wrapped = holder
     try:
@@ -68,9 +64,37 @@ def the_settings(**changes):
         settings._wrapped = before
 
 
-def messages(*, deploy=True, **changes):
+@contextlib.contextmanager
+def the_logging(config=None):
+    """No handlers but those of the test's loggers and a filtered one; or Django's and a LOGGING."""
+    loggers = [logging.root, *map(logging.getLogger, [*logging.root.manager.loggerDict])]
+    before = [
+        (one, one.level, one.handlers[:], one.filters[:], one.propagate, one.disabled)
+        for one in loggers
+    ]
+    for one in loggers:
+        one.handlers[:] = [own for own in one.handlers if "pytest" not in type(own).__module__]
+    if config is None and not logging.root.handlers:
+        logging.root.addHandler(handler(logging.NOTSET, RedactingFilter()))
+    elif config is not None:
+        logging.root.handlers.clear()
+        configure_logging("logging.config.dictConfig", {"version": 1, **config})
+    try:
+        yield
+    finally:
+        for one in map(logging.getLogger, [*logging.root.manager.loggerDict]):
+            if one not in loggers:
+                one.handlers.clear()
+        for one, level, handlers, filters, propagate, disabled in before:
+            one.setLevel(level)
+            one.handlers[:] = handlers
+            one.filters[:] = filters
+            one.propagate, one.disabled = propagate, disabled
+
+
+def messages(*, deploy=True, logged=None, **changes):
     """What the checks say with some settings: with a hint, and without a value."""
-    with the_settings(**changes):
+    with the_settings(**changes), the_logging(logged):
         found = CHECKS.run_checks(include_deployment_checks=deploy)
         assert all(one.hint for one in found)
         assert VALUE not in repr(found)
@@ -142,40 +166,76 @@ class TestWhatIsLookedAt:
         del secrets
 
 
+def logged(handlers, *, filters=FILTER, **more):
+    """A LOGGING with these handlers at the root, in which Django's own have gone."""
+    return {
+        "disable_existing_loggers": False,
+        "filters": {"ours": {"()": filters}},
+        "handlers": handlers,
+        "root": {"handlers": [*handlers]},
+        "loggers": {"django": {}, "django.server": {"propagate": True}},
+        **more,
+    }
+
+
+STREAM = {"class": "logging.StreamHandler"}
+GOOD = {**STREAM, "filters": ["ours"]}
+
+
 class TestLogs:
     @pytest.mark.parametrize(
         "handlers, filters, lacking",
         [
-            ({"a": {"class": "logging.StreamHandler", "filters": ["f"]}}, FILTER, False),
-            ({"a": {"class": "logging.StreamHandler", "filters": ["f"]}}, RedactingFilter, False),
-            ({"a": {"class": "logging.StreamHandler", "filters": [RedactingFilter()]}}, "", False),
-            ({"a": {"class": "logging.NullHandler"}}, FILTER, False),
-            ({"a": {"class": "logging.StreamHandler"}}, FILTER, True),
-            ({"a": {"()": "package.handler"}}, FILTER, True),
-            ({"a": {"class": "x.Y", "filters": ["f"]}}, "django.utils.log.RequireDebugFalse", True),
-            ({"a": {"class": "x.Y", "filters": ["f"]}, "b": {"class": "x.Y"}}, FILTER, True),
+            ({"a": GOOD}, FILTER, False),
+            ({"a": GOOD}, RedactingFilter, False),
+            ({"a": GOOD}, lambda: RedactingFilter(), False),
+            ({"a": GOOD, "b": {"class": "logging.NullHandler"}}, FILTER, False),
+            ({"a": STREAM}, FILTER, True),
+            ({"a": {**STREAM, "filters": None}}, FILTER, True),
+            ({"a": {"()": logging.StreamHandler}}, FILTER, True),
+            ({"a": GOOD}, "django.utils.log.RequireDebugFalse", True),
+            ({"a": GOOD, "b": STREAM}, FILTER, True),
             ({}, FILTER, True),
         ],
     )
     def test_handlers_without_the_filter(self, fetched, handlers, filters, lacking):
-        """W002 where one handler of LOGGING lacks it, or there is none that could have it."""
-        config = {"version": 1, "filters": {"f": {"()": filters}}, "handlers": handlers}
-        assert ids(LOGGING=config) == ["W002"] * lacking + ["W005"]
+        """W002 where one handler lacks it, or there is none that could have it."""
+        found = ids(logged=logged(handlers, filters=filters))
+        assert found == ["W002"] * lacking + ["W005"]
 
     def test_handlers_by_name(self, fetched):
-        """The message names those that lack it, and no others."""
-        good, bad = {"class": "x", "filters": ["ours"]}, {"class": "x"}
-        config = {**FILTERED, "handlers": {"good": good, "bad": bad, "worse": bad}}
-        assert message("W002", LOGGING=config).msg.endswith("no filter on the handler bad, worse")
+        """The message names those that lack it with their loggers, and no others."""
+        config = logged({"good": GOOD, "bad": STREAM})
+        config["handlers"]["worse"] = STREAM
+        config["loggers"]["notes"] = {"handlers": ["good", "worse"], "propagate": False}
+        found = message("W002", logged=config).msg
+        assert found.endswith("no filter on bad of root, worse of notes")
 
-    def test_without_logging_config(self, fetched):
-        """Who configures logging otherwise has a LOGGING that says nothing."""
-        assert ids(LOGGING={}, LOGGING_CONFIG=None) == ["W005"]
+    def test_djangos_own_handlers(self, fetched):
+        """They have no filter, and stay unless LOGGING names their loggers: mails show values."""
+        found = message("W002", logged=logged({"good": GOOD}, loggers={}))
+        assert "mail_admins of django," in found.msg
+        assert "django.server of django.server" in found.msg
+        assert '"django" and "django.server"' in found.hint
+
+    def test_a_handler_that_another_one_feeds(self, fetched):
+        """The filter of a MemoryHandler is enough: its target sees clean records alone."""
+        memory = {"class": "logging.handlers.MemoryHandler", "capacity": 1, "target": "plain"}
+        config = logged({"memory": {**memory, "filters": ["ours"]}})
+        config["handlers"]["plain"] = STREAM
+        assert ids(logged=config) == ["W005"]
+
+    @pytest.mark.parametrize("changes", [{"LOGGING_CONFIG": None}, {"LOGGING": "logging.yaml"}])
+    def test_logging_of_ones_own(self, fetched, logger, changes):
+        """Whoever configures logging otherwise is looked at as well, by what came of it."""
+        assert ids(**changes) == ["W005"]
+        logger("notes", logging.INFO, handler())
+        assert message("W002", **changes).msg.endswith("no filter on StreamHandler of notes")
 
     def test_nothing_loaded(self, monkeypatch):
         """Without a secret there is nothing to hide."""
         monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
-        assert ids(LOGGING={}) == []
+        assert ids(logged={}) == []
 
 
 @pytest.fixture
@@ -207,6 +267,11 @@ def handler(level=logging.NOTSET, *filters):
 
 
 class TestWireLogs:
+    @pytest.fixture(autouse=True)
+    def _nothing_loaded(self, monkeypatch):
+        """W002 has tests of its own."""
+        monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
+
     @pytest.mark.parametrize("name", ["botocore", "boto3", "urllib3", "botocore.parsers"])
     def test_at_debug(self, logger, name):
         """E003 where such a logger is at DEBUG, with a handler that prints what it gets."""
