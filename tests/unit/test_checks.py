@@ -11,10 +11,11 @@ from django.conf import UserSettingsHolder, settings
 from django.core.checks import registry
 from django.utils.log import configure_logging
 
-from django_kms_secrets import load, loader
+from django_kms_secrets import account, load, loader
 from django_kms_secrets.apps import KmsSecretsConfig
 from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.checks import stores
 from django_kms_secrets.log import RedactingFilter
 
 VALUE = "hunter2-and-more"
@@ -133,6 +134,12 @@ def test_a_configuration_that_is_wrong():
     """It is E001 alone: no other check fails for it, and none guesses."""
     wrong = {"BACKEND": CREDSTASH, "OPTIONS": {"regoin_name": "x"}}
     assert ids(KMS_SECRETS=wrong) == ids(KMS_SECRETS=wrong, deploy=False, DEBUG=True) == ["E001"]
+
+
+def test_a_configuration_that_is_empty():
+    """A variable that is set to nothing is said to be empty, not to be a wrong URL."""
+    found = message("E001", KMS_SECRETS="", deploy=False)
+    assert found.msg == "the configuration is empty"
 
 
 def test_silenced():
@@ -341,7 +348,7 @@ class TestStores:
         [
             ("credstash://?bind_to_name=true", ["W004"]),
             ("secretsmanager://?prefix=x/", ["W004"]),
-            ("secretsmanager:///x", ["W004"]),
+            ("secretsmanager:///x", []),
             ("secretsmanager:///x?names=A", []),
             ("credstash://?names=A&context.env=live", []),
             ("credstash://?names=A&bind_to_name=true", []),
@@ -365,27 +372,43 @@ class TestStores:
             ("http://[::1]:5000", {}, True),
             ("", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, True),
             ("", {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}, True),
-            ("http://10.0.0.1:5000", {}, False),
-            ("http://localhost.example:5000", {}, False),
+            ("http://localstack:4566", {}, True),
+            ("http://0.0.0.0:4566", {}, True),
+            ("https://localhost.localstack.cloud:4566", {}, True),
+            ("https://kms.amazonaws.com.example", {}, True),
             ("http://[::1", {}, False),
-            ("https://kms.example", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, False),
+            ("localhost:5000", {}, False),
+            ("https://dynamodb.eu-west-1.amazonaws.com", {}, False),
+            ("http://KMS.eu-west-1.AmazonAWS.com.", {}, False),
+            ("https://kms.cn-north-1.amazonaws.com.cn", {}, False),
+            ("https://vpce-1-2.kms.eu-west-1.vpce.amazonaws.com", {}, False),
+            (
+                "https://kms.eu-west-1.api.aws",
+                {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+                False,
+            ),
             (
                 "",
                 {
                     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-                    "AWS_ENDPOINT_URL_KMS": "https://kms.example",
+                    "AWS_ENDPOINT_URL_KMS": "https://kms.eu-west-1.amazonaws.com",
                 },
                 False,
             ),
         ],
     )
-    def test_debug_with_an_aws_on_this_machine(self, monkeypatch, option, variables, local):
-        """An endpoint on loopback is no production, wherever it is named; all of them count."""
+    def test_debug_with_an_emulator(self, monkeypatch, option, variables, local):
+        """An endpoint that is not AWS's is no production, wherever it is named; all count."""
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         config = {**BOUND, "OPTIONS": {**BOUND["OPTIONS"], "endpoint_url": option or None}}
         found = ids(KMS_SECRETS=config, DEBUG=True, deploy=False)
         assert found == ([] if local else ["W008"])
+
+
+def test_the_endpoints_of_aws():
+    """Those of every partition that botocore knows."""
+    assert {*account._suffixes()} <= {*stores.AWS_SUFFIXES}
 
 
 class TestFileMode:
