@@ -36,10 +36,13 @@ REPORTS = {
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    """Our checks, in a process with no other `Secrets` than a test's own."""
+    """Our checks, in a process with no other `Secrets` and handlers than a test's own."""
     if not settings.configured:
         settings.configure()
     monkeypatch.setattr(loader, "_LIVING", type(loader._LIVING)())
+    for one in _loggers():
+        own = [handler for handler in one.handlers if _is_of_pytest(handler)]
+        monkeypatch.setattr(one, "handlers", own)
     found = registry.CheckRegistry()
     monkeypatch.setattr("django_kms_secrets.apps.register", found.register)
     KmsSecretsConfig.ready(None)
@@ -65,16 +68,24 @@ def the_settings(**changes):
         settings._wrapped = before
 
 
+def _loggers():
+    return [logging.root, *map(logging.getLogger, [*logging.root.manager.loggerDict])]
+
+
+def _is_of_pytest(handler):
+    return "pytest" in type(handler).__module__
+
+
 @contextlib.contextmanager
 def the_logging(config=None):
-    """No handlers but those of the test's loggers and a filtered one; or Django's and a LOGGING."""
-    loggers = [logging.root, *map(logging.getLogger, [*logging.root.manager.loggerDict])]
+    """The handlers of the test's loggers and a filtered one; or Django's and those of a LOGGING."""
+    loggers = _loggers()
     before = [
         (one, one.level, one.handlers[:], one.filters[:], one.propagate, one.disabled)
         for one in loggers
     ]
     for one in loggers:
-        one.handlers[:] = [own for own in one.handlers if "pytest" not in type(own).__module__]
+        one.handlers[:] = [own for own in one.handlers if not _is_of_pytest(own)]
     if config is None and not logging.root.handlers:
         logging.root.addHandler(handler(logging.NOTSET, RedactingFilter()))
     elif config is not None:
@@ -83,7 +94,7 @@ def the_logging(config=None):
     try:
         yield
     finally:
-        for one in map(logging.getLogger, [*logging.root.manager.loggerDict]):
+        for one in _loggers():
             if one not in loggers:
                 one.handlers.clear()
         for one, level, handlers, filters, propagate, disabled in before:
