@@ -83,6 +83,10 @@ def read_config(source: Mapping[str, Any] | str | None) -> Config:
                 "there is no store to read: no configuration was given",
                 hint=f"give load() a dict or a URL, or set {URL_VARIABLE}",
             )
+    if source == "":
+        raise SecretsError(
+            "the configuration is empty", hint=f"give a dict or a URL; None is ${URL_VARIABLE}"
+        )
     if isinstance(source, str):
         return _from_url(source)
     if isinstance(source, Mapping):

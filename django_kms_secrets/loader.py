@@ -123,7 +123,10 @@ class Secrets(Mapping[str, SecretStr]):
         return iter(self._fetched())
 
     def __len__(self) -> int:
-        return 0 if self.offline else len(self._fetched())
+        if self._recording:
+            self._recording.whole = True
+            return 0
+        return len(self._fetched())
 
     def __or__(self, other: Secrets) -> Secrets:
         if not isinstance(other, Secrets):

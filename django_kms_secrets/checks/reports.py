@@ -16,7 +16,7 @@ from ..redaction import is_anything_loaded
 from .stores import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _FILTER = f"{RedactingFilter.__module__}.{RedactingFilter.__name__}"
 
@@ -46,15 +46,16 @@ def check_reporting(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
 
 def check_logging(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
     """W002, under ``--deploy``: secrets are loaded, and logs may show them."""
-    # Without LOGGING_CONFIG nobody reads LOGGING.
-    lacking = _unfiltered(settings.LOGGING) if settings.LOGGING_CONFIG else ""
+    lacking = _unfiltered()
     if not lacking or not is_anything_loaded():
         return []
     return [
         Warning(
-            f"secrets are loaded, and logs may show their values: {lacking}",
+            "secrets are loaded, and logs may show their values: no filter on "
+            f"{', '.join(lacking)}",
             hint=f'add {{"()": "{_FILTER}"}} to the filters of LOGGING, and its name to the '
-            '"filters" of every handler',
+            '"filters" of every handler; Django\'s own handlers go when LOGGING names their '
+            'loggers, "django" and "django.server"',
             id="kms_secrets.W002",
         )
     ]
@@ -99,26 +100,32 @@ def _is(found: object, kind: type) -> bool:
         return False
 
 
-def _unfiltered(config: Mapping[str, Any]) -> str:
-    """Which handlers of a LOGGING have no filter of ours, in words; "" if all have one."""
-    handlers: Mapping[str, Any] = config.get("handlers", {})
-    if not handlers:
-        return "LOGGING has no handler with a filter"
-    ours = {
-        name
-        for name, found in config.get("filters", {}).items()
-        if _is(found.get("()"), RedactingFilter)
-    }
-    lacking = [
-        name
-        for name, handler in handlers.items()
-        if not str(handler.get("class")).endswith("NullHandler")
-        and not any(
-            isinstance(found, RedactingFilter) or found in ours
-            for found in handler.get("filters", ())
-        )
+def _unfiltered() -> list[str]:
+    """The handlers that print records as they are, each with its logger.
+
+    Those that there are, whatever made them: LOGGING does not name Django's own.
+    """
+    found = [
+        f"{handler.name or type(handler).__name__} of {logger.name}"
+        for logger in (logging.root, *_loggers())
+        for handler in logger.handlers
+        if _is_bare(handler)
     ]
-    return f"no filter on the handler {', '.join(lacking)}" if lacking else ""
+    if not logging.root.handlers and logging.lastResort and _is_bare(logging.lastResort):
+        found.append("logging.lastResort, which prints what no handler takes")
+    return found
+
+
+def _loggers() -> list[logging.Logger]:
+    known = sorted(logging.root.manager.loggerDict.items())
+    return [found for _, found in known if isinstance(found, logging.Logger)]
+
+
+def _is_bare(handler: logging.Handler) -> bool:
+    """Whether a handler prints records, and has no filter of ours."""
+    return not isinstance(handler, logging.NullHandler) and not any(
+        isinstance(found, RedactingFilter) for found in handler.filters
+    )
 
 
 def _printing(top: str) -> list[str]:
@@ -126,19 +133,16 @@ def _printing(top: str) -> list[str]:
     if _prints_debug(logging.getLogger(top)):
         return [top]
     return [
-        name
-        for name, found in sorted(logging.root.manager.loggerDict.items())
-        if isinstance(found, logging.Logger) and name.startswith(f"{top}.") and _prints_debug(found)
+        found.name
+        for found in _loggers()
+        if found.name.startswith(f"{top}.") and _prints_debug(found)
     ]
 
 
 def _prints_debug(logger: logging.Logger) -> bool:
     """Whether a record at DEBUG reaches a handler that would print it as it is."""
     return logger.isEnabledFor(logging.DEBUG) and any(
-        handler.level <= logging.DEBUG
-        and not isinstance(handler, logging.NullHandler)
-        and not any(isinstance(found, RedactingFilter) for found in handler.filters)
-        for handler in _handlers(logger)
+        handler.level <= logging.DEBUG and _is_bare(handler) for handler in _handlers(logger)
     )
 
 

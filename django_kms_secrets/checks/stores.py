@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +27,24 @@ _ENDPOINTS = (
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_KMS",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+)
+
+#: What the names of AWS's own endpoints end in, in every partition.
+AWS_SUFFIXES = (
+    "amazonaws.com",
+    "api.aws",
+    "amazonaws.com.cn",
+    "api.amazonwebservices.com.cn",
+    "amazonaws.eu",
+    "api.amazonwebservices.eu",
+    "c2s.ic.gov",
+    "api.aws.ic.gov",
+    "sc2s.sgov.gov",
+    "api.aws.scloud",
+    "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk",
+    "csp.hci.ic.gov",
+    "api.aws.hci.ic.gov",
 )
 
 
@@ -79,7 +96,10 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
 
 
 def check_names(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """W004, under ``--deploy``: everything in a store in AWS is fetched."""
+    """W004, under ``--deploy``: everything in a store in AWS is fetched, a request for each part.
+
+    A document is one value, which is fetched whole whatever NAMES say.
+    """
     return [
         Warning(
             f"everything in {store.place} is fetched: the configuration has no NAMES",
@@ -88,7 +108,7 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
             id="kms_secrets.W004",
         )
         for store, names in stores()
-        if names is None and isinstance(store, AWSStore)
+        if names is None and isinstance(store, AWSStore) and not getattr(store, "secret_id", "")
     ]
 
 
@@ -99,25 +119,26 @@ def check_debug(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
     return [
         Warning(
             f"DEBUG is on, and secrets come from {store.place}",
-            hint="develop with a file, or with an AWS on this machine in endpoint_url; on a "
+            hint="develop with a file, or with an emulator of AWS in endpoint_url; on a "
             "server, DEBUG = False",
             id="kms_secrets.W008",
         )
         for store, _ in stores()
-        if isinstance(store, AWSStore) and not _is_local(store)
+        if isinstance(store, AWSStore) and not _is_elsewhere(store)
     ]
 
 
-def _is_local(store: AWSStore) -> bool:
-    """Whether requests go to this machine and not to AWS, as far as the environment tells."""
+def _is_elsewhere(store: AWSStore) -> bool:
+    """Whether requests go to something else than AWS, as far as the environment tells."""
     given = [store.endpoint_url or "", *(os.environ.get(name, "") for name in _ENDPOINTS)]
     urls = given[:1] if given[0] else list(filter(None, given))
-    return bool(urls) and all(map(_is_loopback, urls))
+    return bool(urls) and not any(map(_may_be_aws, urls))
 
 
-def _is_loopback(url: str) -> bool:
+def _may_be_aws(url: str) -> bool:
+    """Whether an endpoint is AWS's own, which one in a VPC is too, or cannot be read."""
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        host = (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
-        return False
+        return True
+    return not host or host.endswith(tuple(f".{suffix}" for suffix in AWS_SUFFIXES))

@@ -81,7 +81,7 @@ class TestNames:
         settings(file("A", "B", "C", "D"), lambda s: (s["A"], s["B"], s["C"], s.env.db("D")))
         found, rows = audit("--ignore", "tree")
         assert found == [("missing", "C"), ("missing", "D")]
-        assert rows[0]["mend"] == "`secrets put C` writes it"
+        assert rows[0]["mend"].startswith("to write it: `secrets put C --url URL`, with the URL of")
         assert rows[0]["found"].startswith("not in file ")
 
     def test_default(self, settings, file):
@@ -93,8 +93,22 @@ class TestNames:
         """What NAMES leave out is not fetched, so it is missing though it is stored."""
         settings(file("A"), lambda s: (s["A"], s["B"]))
         found, rows = audit("--ignore", "tree")
-        assert found == [("missing", "B"), ("unused", "B")]
+        assert found == [("missing", "B")]  # and not unused: it is read
         assert rows[0]["mend"] == 'add "B" to NAMES'
+
+    def test_what_env_reads_is_read(self, settings, file, monkeypatch):
+        """A variable that the store has too is no name that nobody reads."""
+        monkeypatch.setenv("B", "here")
+        settings(file("A"), lambda s: (s["A"], s.env("B")))
+        assert audit("--ignore", "tree")[0] == []
+
+    def test_what_another_store_is_asked_for(self, settings, file, tmp_path):
+        """A name that is read of one store is still unused in another."""
+        other = tmp_path / "other.json"
+        other.write_text('{"A": "1"}')
+        settings(file(), lambda s: (s["A"], s["B"], s["tree"]))
+        settings(f"file://{other}", lambda s: None)
+        assert audit()[0] == [("unused", "A")]
 
     def test_variables_of_the_environment(self, settings, file, monkeypatch):
         """What `env` reads is no secret if NAMES leave it out, or if the environment has it."""
@@ -117,7 +131,26 @@ class TestNames:
         assert found == [("unused", name) for name in ("B", "C", "tree")]
         mends = {row["name"]: row["mend"] for row in rows}
         assert mends["C"] == "take it out of NAMES"
-        assert mends["B"].startswith("`secrets delete B`")
+        assert mends["B"].startswith("--ignore it if something else reads it; if nothing does, ")
+
+    def test_commands_act_on_the_store_that_they_are_about(self, settings, file, tmp_path):
+        """A command stands alone only where the verbs act on that store; else it has --url."""
+        other = tmp_path / "other.json"
+        other.write_text('{"OLD": "1"}')
+        layered = lambda: load(f"file://{other}") | load(file())  # noqa: E731
+        settings(layered, lambda s: (s["B"], s["tree"], s["NONE"]))
+        mends = {row["name"]: row["mend"] for row in audit(url=file())[1]}
+        assert mends["NONE"] == "to write it: `secrets put NONE`"
+        assert mends["A"].endswith(", `secrets delete A`")
+        elsewhere = f"`secrets delete OLD --url URL`, with the URL of file {other}"
+        assert mends["OLD"].endswith(f", {elsewhere}")
+        assert all("--url URL`" in row["mend"] for row in audit(url="")[1])
+
+    def test_commands_after_url(self, settings, file):
+        """What was compared by --url takes --url to be changed."""
+        settings(file(), lambda s: (s["A"], s["B"], s["tree"], s["C"]))
+        (row,) = audit("--url", file(), url="file://another.env")[1]
+        assert "`secrets put C --url URL`" in row["mend"]
 
     def test_dotted_names(self, settings, file):
         """A dotted name uses the tree that it reaches into."""
@@ -151,6 +184,26 @@ class TestNames:
         found, rows = audit()
         assert found == [("missing", "NONE"), ("unused", "OLD")]
         assert rows[0]["found"] == f"not in {load(file()).place} | file {other}"
+
+    @pytest.mark.parametrize(
+        "both", [("credstash://t", "credstash://t?prefix=notes/"), (NAMES, f"{NAMES}own/")]
+    )
+    def test_a_prefix_within_another(self, aws, settings, twice, both):
+        """A layer may be a part of the one below it: what is read of either is read."""
+        outer, inner = both
+        twice(outer, "SHARED")
+        twice(inner, "KEY", "OLD")
+        settings(lambda: load(outer) | load(inner), lambda s: (s["SHARED"], s["KEY"]))
+        found, rows = audit()
+        assert found == [("unused", "OLD")]
+        assert inner.partition("prefix=")[2] in rows[0]["found"]
+
+    def test_a_name_read_through_either_prefix(self, aws, settings, twice):
+        """One secret has two names where one prefix begins with the other."""
+        outer, inner = "credstash://t", "credstash://t?prefix=notes/"
+        twice(inner, "KEY")
+        settings(lambda: load(outer) | load(inner), lambda s: s["notes/KEY"])
+        assert audit()[0] == []
 
     def test_two_of_one_store(self, settings, file):
         """What one `Secrets` leaves, another one may read."""

@@ -9,11 +9,13 @@ import os
 import pytest
 from django.conf import UserSettingsHolder, settings
 from django.core.checks import registry
+from django.utils.log import configure_logging
 
-from django_kms_secrets import load, loader
+from django_kms_secrets import account, load, loader
 from django_kms_secrets.apps import KmsSecretsConfig
 from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.checks import stores
 from django_kms_secrets.log import RedactingFilter
 
 VALUE = "hunter2-and-more"
@@ -24,11 +26,6 @@ BOUND = {
     "NAMES": ["A"],
 }
 FILTER = "django_kms_secrets.log.RedactingFilter"
-FILTERED = {
-    "version": 1,
-    "filters": {"ours": {"()": FILTER}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["ours"]}},
-}
 REPORTS = {
     "DEFAULT_EXCEPTION_REPORTER": "django_kms_secrets.reporting.RedactingExceptionReporter",
     "DEFAULT_EXCEPTION_REPORTER_FILTER": (
@@ -39,10 +36,13 @@ REPORTS = {
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    """Our checks, in a process with no other `Secrets` than a test's own."""
+    """Our checks, in a process with no other `Secrets` and handlers than a test's own."""
     if not settings.configured:
         settings.configure()
     monkeypatch.setattr(loader, "_LIVING", type(loader._LIVING)())
+    for one in _loggers():
+        own = [handler for handler in one.handlers if _is_of_pytest(handler)]
+        monkeypatch.setattr(one, "handlers", own)
     found = registry.CheckRegistry()
     monkeypatch.setattr("django_kms_secrets.apps.register", found.register)
     KmsSecretsConfig.ready(None)
@@ -56,10 +56,10 @@ CHECKS = registry.CheckRegistry()
 
 @contextlib.contextmanager
 def the_settings(**changes):
-    """Settings in which all is right, but for these. LOGGING is not applied: it is only read."""
+    """Settings in which all is right, but for these."""
     before = settings._wrapped
     holder = UserSettingsHolder(before)
-    for name, value in {"DEBUG": False, "LOGGING": FILTERED, **REPORTS, **changes}.items():
+    for name, value in {"DEBUG": False, **REPORTS, **changes}.items():
         setattr(holder, name, value)
     settings._wrapped = holder
     try:
@@ -68,9 +68,45 @@ def the_settings(**changes):
         settings._wrapped = before
 
 
-def messages(*, deploy=True, **changes):
+def _loggers():
+    return [logging.root, *map(logging.getLogger, [*logging.root.manager.loggerDict])]
+
+
+def _is_of_pytest(handler):
+    return "pytest" in type(handler).__module__
+
+
+@contextlib.contextmanager
+def the_logging(config=None):
+    """The handlers of the test's loggers and a filtered one; or Django's and those of a LOGGING."""
+    loggers = _loggers()
+    before = [
+        (one, one.level, one.handlers[:], one.filters[:], one.propagate, one.disabled)
+        for one in loggers
+    ]
+    for one in loggers:
+        one.handlers[:] = [own for own in one.handlers if not _is_of_pytest(own)]
+    if config is None and not logging.root.handlers:
+        logging.root.addHandler(handler(logging.NOTSET, RedactingFilter()))
+    elif config is not None:
+        logging.root.handlers.clear()
+        configure_logging("logging.config.dictConfig", {"version": 1, **config})
+    try:
+        yield
+    finally:
+        for one in _loggers():
+            if one not in loggers:
+                one.handlers.clear()
+        for one, level, handlers, filters, propagate, disabled in before:
+            one.setLevel(level)
+            one.handlers[:] = handlers
+            one.filters[:] = filters
+            one.propagate, one.disabled = propagate, disabled
+
+
+def messages(*, deploy=True, logged=None, **changes):
     """What the checks say with some settings: with a hint, and without a value."""
-    with the_settings(**changes):
+    with the_settings(**changes), the_logging(logged):
         found = CHECKS.run_checks(include_deployment_checks=deploy)
         assert all(one.hint for one in found)
         assert VALUE not in repr(found)
@@ -111,6 +147,12 @@ def test_a_configuration_that_is_wrong():
     assert ids(KMS_SECRETS=wrong) == ids(KMS_SECRETS=wrong, deploy=False, DEBUG=True) == ["E001"]
 
 
+def test_a_configuration_that_is_empty():
+    """A variable that is set to nothing is said to be empty, not to be a wrong URL."""
+    found = message("E001", KMS_SECRETS="", deploy=False)
+    assert found.msg == "the configuration is empty"
+
+
 def test_silenced():
     """SILENCED_SYSTEM_CHECKS takes our ids."""
     unbound = {"BACKEND": CREDSTASH, "NAMES": ["A"]}
@@ -142,40 +184,76 @@ class TestWhatIsLookedAt:
         del secrets
 
 
+def logged(handlers, *, filters=FILTER, **more):
+    """A LOGGING with these handlers at the root, in which Django's own have gone."""
+    return {
+        "disable_existing_loggers": False,
+        "filters": {"ours": {"()": filters}},
+        "handlers": handlers,
+        "root": {"handlers": [*handlers]},
+        "loggers": {"django": {}, "django.server": {"propagate": True}},
+        **more,
+    }
+
+
+STREAM = {"class": "logging.StreamHandler"}
+GOOD = {**STREAM, "filters": ["ours"]}
+
+
 class TestLogs:
     @pytest.mark.parametrize(
         "handlers, filters, lacking",
         [
-            ({"a": {"class": "logging.StreamHandler", "filters": ["f"]}}, FILTER, False),
-            ({"a": {"class": "logging.StreamHandler", "filters": ["f"]}}, RedactingFilter, False),
-            ({"a": {"class": "logging.StreamHandler", "filters": [RedactingFilter()]}}, "", False),
-            ({"a": {"class": "logging.NullHandler"}}, FILTER, False),
-            ({"a": {"class": "logging.StreamHandler"}}, FILTER, True),
-            ({"a": {"()": "package.handler"}}, FILTER, True),
-            ({"a": {"class": "x.Y", "filters": ["f"]}}, "django.utils.log.RequireDebugFalse", True),
-            ({"a": {"class": "x.Y", "filters": ["f"]}, "b": {"class": "x.Y"}}, FILTER, True),
+            ({"a": GOOD}, FILTER, False),
+            ({"a": GOOD}, RedactingFilter, False),
+            ({"a": GOOD}, lambda: RedactingFilter(), False),
+            ({"a": GOOD, "b": {"class": "logging.NullHandler"}}, FILTER, False),
+            ({"a": STREAM}, FILTER, True),
+            ({"a": {**STREAM, "filters": None}}, FILTER, True),
+            ({"a": {"()": logging.StreamHandler}}, FILTER, True),
+            ({"a": GOOD}, "django.utils.log.RequireDebugFalse", True),
+            ({"a": GOOD, "b": STREAM}, FILTER, True),
             ({}, FILTER, True),
         ],
     )
     def test_handlers_without_the_filter(self, fetched, handlers, filters, lacking):
-        """W002 where one handler of LOGGING lacks it, or there is none that could have it."""
-        config = {"version": 1, "filters": {"f": {"()": filters}}, "handlers": handlers}
-        assert ids(LOGGING=config) == ["W002"] * lacking + ["W005"]
+        """W002 where one handler lacks it, or there is none that could have it."""
+        found = ids(logged=logged(handlers, filters=filters))
+        assert found == ["W002"] * lacking + ["W005"]
 
     def test_handlers_by_name(self, fetched):
-        """The message names those that lack it, and no others."""
-        good, bad = {"class": "x", "filters": ["ours"]}, {"class": "x"}
-        config = {**FILTERED, "handlers": {"good": good, "bad": bad, "worse": bad}}
-        assert message("W002", LOGGING=config).msg.endswith("no filter on the handler bad, worse")
+        """The message names those that lack it with their loggers, and no others."""
+        config = logged({"good": GOOD, "bad": STREAM})
+        config["handlers"]["worse"] = STREAM
+        config["loggers"]["notes"] = {"handlers": ["good", "worse"], "propagate": False}
+        found = message("W002", logged=config).msg
+        assert found.endswith("no filter on bad of root, worse of notes")
 
-    def test_without_logging_config(self, fetched):
-        """Who configures logging otherwise has a LOGGING that says nothing."""
-        assert ids(LOGGING={}, LOGGING_CONFIG=None) == ["W005"]
+    def test_djangos_own_handlers(self, fetched):
+        """They have no filter, and stay unless LOGGING names their loggers: mails show values."""
+        found = message("W002", logged=logged({"good": GOOD}, loggers={}))
+        assert "mail_admins of django," in found.msg
+        assert "django.server of django.server" in found.msg
+        assert '"django" and "django.server"' in found.hint
+
+    def test_a_handler_that_another_one_feeds(self, fetched):
+        """The filter of a MemoryHandler is enough: its target sees clean records alone."""
+        memory = {"class": "logging.handlers.MemoryHandler", "capacity": 1, "target": "plain"}
+        config = logged({"memory": {**memory, "filters": ["ours"]}})
+        config["handlers"]["plain"] = STREAM
+        assert ids(logged=config) == ["W005"]
+
+    @pytest.mark.parametrize("changes", [{"LOGGING_CONFIG": None}, {"LOGGING": "logging.yaml"}])
+    def test_logging_of_ones_own(self, fetched, logger, changes):
+        """Whoever configures logging otherwise is looked at as well, by what came of it."""
+        assert ids(**changes) == ["W005"]
+        logger("notes", logging.INFO, handler())
+        assert message("W002", **changes).msg.endswith("no filter on StreamHandler of notes")
 
     def test_nothing_loaded(self, monkeypatch):
         """Without a secret there is nothing to hide."""
         monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
-        assert ids(LOGGING={}) == []
+        assert ids(logged={}) == []
 
 
 @pytest.fixture
@@ -207,6 +285,11 @@ def handler(level=logging.NOTSET, *filters):
 
 
 class TestWireLogs:
+    @pytest.fixture(autouse=True)
+    def _nothing_loaded(self, monkeypatch):
+        """W002 has tests of its own."""
+        monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
+
     @pytest.mark.parametrize("name", ["botocore", "boto3", "urllib3", "botocore.parsers"])
     def test_at_debug(self, logger, name):
         """E003 where such a logger is at DEBUG, with a handler that prints what it gets."""
@@ -276,7 +359,7 @@ class TestStores:
         [
             ("credstash://?bind_to_name=true", ["W004"]),
             ("secretsmanager://?prefix=x/", ["W004"]),
-            ("secretsmanager:///x", ["W004"]),
+            ("secretsmanager:///x", []),
             ("secretsmanager:///x?names=A", []),
             ("credstash://?names=A&context.env=live", []),
             ("credstash://?names=A&bind_to_name=true", []),
@@ -300,27 +383,43 @@ class TestStores:
             ("http://[::1]:5000", {}, True),
             ("", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, True),
             ("", {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}, True),
-            ("http://10.0.0.1:5000", {}, False),
-            ("http://localhost.example:5000", {}, False),
+            ("http://localstack:4566", {}, True),
+            ("http://0.0.0.0:4566", {}, True),
+            ("https://localhost.localstack.cloud:4566", {}, True),
+            ("https://kms.amazonaws.com.example", {}, True),
             ("http://[::1", {}, False),
-            ("https://kms.example", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, False),
+            ("localhost:5000", {}, False),
+            ("https://dynamodb.eu-west-1.amazonaws.com", {}, False),
+            ("http://KMS.eu-west-1.AmazonAWS.com.", {}, False),
+            ("https://kms.cn-north-1.amazonaws.com.cn", {}, False),
+            ("https://vpce-1-2.kms.eu-west-1.vpce.amazonaws.com", {}, False),
+            (
+                "https://kms.eu-west-1.api.aws",
+                {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+                False,
+            ),
             (
                 "",
                 {
                     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-                    "AWS_ENDPOINT_URL_KMS": "https://kms.example",
+                    "AWS_ENDPOINT_URL_KMS": "https://kms.eu-west-1.amazonaws.com",
                 },
                 False,
             ),
         ],
     )
-    def test_debug_with_an_aws_on_this_machine(self, monkeypatch, option, variables, local):
-        """An endpoint on loopback is no production, wherever it is named; all of them count."""
+    def test_debug_with_an_emulator(self, monkeypatch, option, variables, local):
+        """An endpoint that is not AWS's is no production, wherever it is named; all count."""
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         config = {**BOUND, "OPTIONS": {**BOUND["OPTIONS"], "endpoint_url": option or None}}
         found = ids(KMS_SECRETS=config, DEBUG=True, deploy=False)
         assert found == ([] if local else ["W008"])
+
+
+def test_the_endpoints_of_aws():
+    """Those of every partition that botocore knows."""
+    assert {*account._suffixes()} <= {*stores.AWS_SUFFIXES}
 
 
 class TestFileMode:

@@ -82,10 +82,10 @@ def test_the_prefix_of_env_is_part_of_the_name():
 
 
 @pytest.mark.parametrize(
-    "how", [dict, list, lambda secrets: secrets.database(), lambda secrets: {**secrets}]
+    "how", [dict, list, len, bool, lambda secrets: secrets.database(), lambda secrets: {**secrets}]
 )
 def test_all_of_a_store_may_be_asked_for(how):
-    """Who goes through all names uses all of them."""
+    """Who goes through all names, or asks how many they are, uses all of them."""
     secrets = load("locmem://")
     assert not secrets._recording.whole
     how(secrets)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ...types import SecretVersion
     from ..console import Console
 
+#: Options that tell which table or account a store is in; its prefix tells which part of it.
+_WHERE = ("table", "secret_id", "region_name", "profile_name", "endpoint_url", "path")
 _COLUMNS = ("finding", "name", "found", "mend")
 FINDINGS = ("missing", "unused", "never-rotated", "too-old")
 #: What is worth knowing, and not wrong.
@@ -68,7 +70,7 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
             "no settings were imported in offline mode, so it is not known what they read",
             hint="run `python manage.py secrets audit` in a project whose settings call load()",
         )
-    audit = _Audit()
+    audit = _Audit(None if options.get("url") else _configured(read))
     for found in recording.recordings:
         configs = [read()] if options.get("url") else map(read_config, found.sources)
         audit.compare(found, list(configs))
@@ -79,6 +81,18 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
         "what is read at run time is not seen"
     )
     return int(any(row["finding"] in FINDINGS for row in rows))
+
+
+def _configured(read: Callable[[], Config]) -> Config | None:
+    """What the other verbs act on without --url; None for nothing."""
+    try:
+        return read()
+    except SecretsError:
+        return None
+
+
+def _is_same_store(one: Config, other: Config) -> bool:
+    return (one.store_class, one.options) == (other.store_class, other.options)
 
 
 def _days(text: str) -> timedelta:
@@ -102,11 +116,12 @@ class _Listed:
     Attributes:
         place: the store.
         entries: the versions of each name that has a current value.
-        ages: of these names, as far as they are known.
-        used: those that are read.
+        asked: what is read of it, and the trees that dotted names reach into, there or not.
+        used: those that are there and fetched.
+        prefix: what the names begin with where they are stored.
     """
 
-    def __init__(self, store: BaseStore) -> None:
+    def __init__(self, store: BaseStore, *, is_configured: bool) -> None:
         with store:
             self.place = store.place
             self.entries: dict[str, list[SecretVersion]] = {}
@@ -115,8 +130,33 @@ class _Listed:
             for entry in listed:
                 if entry.name in current:
                     self.entries.setdefault(entry.name, []).append(entry)
+        self.asked: set[str] = set()
         self.used: set[str] = set()
+        self.prefix = str(getattr(store, "prefix", ""))
+        self._where = (type(store), *(getattr(store, option, None) for option in _WHERE))
         self._store = store
+        self._is_configured = is_configured
+
+    def command(self, words: str) -> str:
+        """A command that acts on this store, whatever the settings configure for the verbs."""
+        if self._is_configured:
+            return f"`secrets {words}`"
+        return f"`secrets {words} --url URL`, with the URL of {self.place}"
+
+    def asked_of(self, other: _Listed) -> set[str]:
+        """What is read of another one, by its names here; nothing if that is elsewhere."""
+        if other._where != self._where:
+            return set()
+        stored = {f"{other.prefix}{name}" for name in other.asked}
+        return {name.removeprefix(self.prefix) for name in stored if name.startswith(self.prefix)}
+
+    def has_within(self, other: _Listed, name: str) -> bool:
+        """Whether a name is one of another store, which is the part below a longer prefix."""
+        return (
+            other._where == self._where
+            and len(other.prefix) > len(self.prefix)
+            and f"{self.prefix}{name}".startswith(other.prefix)
+        )
 
     def ages(self) -> Mapping[str, Age]:
         """Of what is used, as far as the store knows."""
@@ -151,11 +191,15 @@ class _Layer(NamedTuple):
 class _Audit:
     """What was compared, and what was found.
 
+    Args:
+        configured: the store that the other verbs act on; None if it is none of those compared.
+
     Attributes:
         names: all that were read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, configured: Config | None) -> None:
+        self._configured = configured
         self.names: set[str] = set()
         self._roots: set[str] = set()  # the same, and the trees that dotted names reach into
         self._stores: list[tuple[Config, _Listed]] = []
@@ -173,21 +217,29 @@ class _Audit:
         for layer in layers:
             self._fetched.update(dict.fromkeys(layer.names or (), layer.listed.place))
             if found.whole:
-                layer.listed.used.update(layer.has(layer.listed.entries))
+                everything = layer.has(layer.listed.entries)
+                layer.listed.used.update(everything)
+                layer.listed.asked.update(everything)
                 self._roots.update(layer.names or ())
         for name, read in found.reads.items():
-            self._find(name, read, layers)
+            self._look_for(name, read, layers)
 
     def _listed(self, config: Config) -> _Listed:
         for known, listed in self._stores:
-            if (known.store_class, known.options) == (config.store_class, config.options):
+            if _is_same_store(known, config):
                 return listed
-        listed = _Listed(config.make_store())
+        configured = self._configured
+        listed = _Listed(
+            config.make_store(),
+            is_configured=configured is not None and _is_same_store(config, configured),
+        )
         self._stores.append((config, listed))
         return listed
 
-    def _find(self, name: str, read: Read, layers: Sequence[_Layer]) -> None:
+    def _look_for(self, name: str, read: Read, layers: Sequence[_Layer]) -> None:
         roots = tree.roots(name)
+        for layer in layers:
+            layer.listed.asked.update(roots)
         if read.from_env and not _is_asked_for(name, layers):
             return
         self.names.add(name)
@@ -198,10 +250,9 @@ class _Audit:
         if not any(names for _, names in found):
             # Where NAMES have the tree of a dotted name, it is the tree that is missing.
             listed = {listed for layer in layers for listed in layer.names or ()}
-            name = next((root for root in roots if root in listed), name)
-            row = _unmet(name, read, layers)
-            if read.required or name not in self._unmet:
-                self._unmet[name] = row
+            lacking = next((root for root in roots if root in listed), name)
+            if read.required or lacking not in self._unmet:
+                self._unmet[lacking] = _unmet(lacking, read, layers)
 
     def rows(self, max_age: timedelta | None) -> list[dict[str, str]]:
         """A row for each finding and each note, in the order of their kinds."""
@@ -219,19 +270,24 @@ class _Audit:
         for name in self._fetched.keys() - stored - self._roots:
             found = f"among NAMES, not in {self._fetched[name]}, and no setting reads it"
             yield _row("unused", name, found, "take it out of NAMES")
-        for _, listed in self._stores:
-            for name in listed.entries.keys() - listed.used:
+        stores = [listed for _, listed in self._stores]
+        for listed in stores:
+            asked = {name for other in stores for name in listed.asked_of(other)}
+            for name in listed.entries.keys() - asked:
+                if any(listed.has_within(other, name) for other in stores):
+                    continue  # that store's own row says it, if there is one
                 yield _row(
                     "unused",
                     name,
                     f"in {listed.place}, and no setting reads it",
-                    f"`secrets delete {name}`; --ignore it if something else reads it",
+                    f"--ignore it if something else reads it; if nothing does, "
+                    f"{listed.command(f'delete {name}')}",
                 )
 
     def _old(self, max_age: timedelta | None) -> Iterator[dict[str, str]]:
         for _, listed in self._stores:
             for name, age in listed.ages().items():
-                yield from _old(name, age, max_age, listed.place)
+                yield from _old(name, age, max_age, listed)
 
 
 def _is_asked_for(name: str, layers: Sequence[_Layer]) -> bool:
@@ -247,8 +303,10 @@ def _is_asked_for(name: str, layers: Sequence[_Layer]) -> bool:
 def _unmet(name: str, read: Read, layers: Sequence[_Layer]) -> dict[str, str]:
     """The row of a name that no store gives."""
     places = " | ".join(layer.listed.place for layer in layers)
-    if any(layer.fetches(tree.roots(name)) for layer in layers):
-        found, mend = f"not in {places}", f"`secrets put {name}` writes it"
+    fetching = [layer.listed for layer in layers if layer.fetches(tree.roots(name))]
+    if fetching:
+        # The last layer wins, so what is written there is what is read.
+        found, mend = f"not in {places}", f"to write it: {fetching[-1].command(f'put {name}')}"
     else:
         found, mend = f"not among NAMES, so not fetched from {places}", f'add "{name}" to NAMES'
     if read.required:
@@ -256,8 +314,11 @@ def _unmet(name: str, read: Read, layers: Sequence[_Layer]) -> dict[str, str]:
     return _row("default", name, f"{found}; the settings do without it")
 
 
-def _old(name: str, age: Age, max_age: timedelta | None, place: str) -> Iterator[dict[str, str]]:
-    mend = f"`secrets rotate {name}`, or where the value comes from"
+def _old(
+    name: str, age: Age, max_age: timedelta | None, listed: _Listed
+) -> Iterator[dict[str, str]]:
+    place = listed.place
+    mend = f"where the value comes from, or {listed.command(f'rotate {name}')}"
     days = None if age.written is None else datetime.now(timezone.utc) - age.written
     if max_age is not None and days is not None and days > max_age:
         when = f"written {days.days} days ago{'' if age.exact else ' or earlier'}"
