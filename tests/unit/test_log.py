@@ -68,6 +68,31 @@ def test_messages(log, args):
     assert VALUE not in log.written.getvalue() + repr(vars(log.records[0]))
 
 
+@pytest.mark.parametrize("value", [VALUE, SecretStr(VALUE), SecretStr("s3")], ids=str)
+def test_a_structured_message_keeps_its_type(value):
+    """python-json-logger and structlog pass dicts, which their formatters write without repr."""
+    record = logging.makeLogRecord({"msg": {"event": "x", "password": value, "tree": [value]}})
+    RedactingFilter().filter(record)
+    assert record.msg == {"event": "x", "password": MASK, "tree": [MASK]}
+
+
+def test_an_object_in_a_structured_message(log):
+    """It becomes its clean repr where that has a value in it, and stays where not."""
+    clean = object()
+    log.logger.warning({"error": [ValueError(VALUE)], "clean": clean})
+    assert log.records[0].msg == {"error": [f"ValueError('{MASK}')"], "clean": clean}
+
+
+@pytest.mark.parametrize("value", [VALUE, SecretStr("s3")], ids=str)
+def test_secrets_deep_in_arguments(value):
+    """A formatter that writes the arguments themselves finds none; the message is as it was."""
+    record = logging.makeLogRecord({"msg": "a %s b", "args": ({"password": [value]},)})
+    RedactingFilter().filter(record)
+    assert value not in json.dumps([record.msg, record.args])
+    assert record.getMessage().startswith("a {'password': [")
+    assert value not in record.getMessage()
+
+
 def test_a_clean_record_is_left_alone(log):
     """Who groups records by their message and arguments still can."""
     log.logger.warning("a %s b", "c")
@@ -190,6 +215,11 @@ def test_a_failure_of_the_filter_hides_the_record(log, monkeypatch):
         b'{"KeyId": "k", "Plaintext": "bm90LWxvYWRlZC15ZXQ="}',
         "<SecretAccessKey>not-loaded-yet</SecretAccessKey>",
         "x-amz-security-token:not-loaded-yet",
+        "{'WebIdentityToken': 'not-loaded-yet'}",
+        "{'SAMLAssertion': 'not-loaded-yet'}",
+        '{"accessToken": "not-loaded-yet"}',
+        "x-amz-sso_bearer_token: not-loaded-yet",
+        "x-aws-ec2-metadata-token: not-loaded-yet",
     ],
 )
 def test_what_talks_to_aws_shows_no_plaintext(name, text):
