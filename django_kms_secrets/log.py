@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 import traceback
@@ -23,6 +24,8 @@ _PLAINTEXT = re.compile(
 )
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -124,9 +127,14 @@ def _holds_values(exc: BaseException, seen: set[int]) -> bool:
     seen.add(id(exc))
     return _holds_secrets({**vars(exc), "args": exc.args}) or any(
         _holds_values(inner, seen)
-        for inner in (exc.__cause__, exc.__context__)
+        for inner in (exc.__cause__, exc.__context__, *_leaves(exc))
         if inner is not None and id(inner) not in seen
     )
+
+
+def _leaves(exc: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions in a group."""
+    return exc.exceptions if isinstance(exc, _GROUP) else ()
 
 
 def _stand_in(exc_info: Any) -> _ExcInfo:
@@ -145,7 +153,9 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
         "__str__": lambda _: text,
         "__repr__": lambda _: f"{kind.__name__}({text!r})",
     }
-    made: BaseException = type(kind.__name__, (Exception,), members)(text)
+    leaves = [_stand_in_for(inner, seen) for inner in _leaves(exc) if id(inner) not in seen]
+    base, args = (_GROUP, (text, leaves)) if leaves else (Exception, (text,))
+    made: BaseException = type(kind.__name__, (base,), members)(*args)
     made.__traceback__ = exc.__traceback__
     for name in ("__cause__", "__context__"):
         inner = getattr(exc, name)

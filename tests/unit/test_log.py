@@ -134,6 +134,19 @@ def test_where_in_a_template(log):
     assert log.records[0].exc_info[1].template_debug == {"line": 1, "message": f"no {MASK}"}
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no groups before 3.11")
+def test_a_group_of_exceptions(log):
+    """The exceptions in a group are there, clean, with their tracebacks, however deep."""
+    inner = failed(ExceptionGroup("inner", [failed(json.JSONDecodeError("no", VALUE, 0))]))  # noqa: F821
+    group = ExceptionGroup("outer", [failed(KeyError("k")), inner])  # noqa: F821
+    log.logger.error("failed", exc_info=failed(group))
+    again = logging.Formatter().formatException(log.records[0].exc_info)
+    assert VALUE not in again
+    for text in ("ExceptionGroup: outer", "KeyError: 'k'", "JSONDecodeError: no", "raise exc"):
+        assert text in again
+    assert VALUE not in repr(vars(log.records[0].exc_info[1].exceptions[1].exceptions[0]))
+
+
 def test_a_cycle_of_exceptions_ends(log):
     """A chain that comes back to itself is followed once."""
     one, two = failed(ValueError(VALUE)), failed(ValueError("two"))
