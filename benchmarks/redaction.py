@@ -78,7 +78,7 @@ def with_expression(secrets: list[str]) -> Callable[[str], str]:
 
 def with_matcher(secrets: list[str]) -> Callable[[str], str]:
     """As the package does it."""
-    return Matcher(secrets).redact
+    return Matcher({part for secret in secrets for part in parts(secret)}).redact
 
 
 WAYS = {"ours": with_matcher, "str.replace": with_replace, "one re": with_expression}

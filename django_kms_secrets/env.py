@@ -96,7 +96,11 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
             return None
         if cast is None or cast is str:
             return value
-        return _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
+        made = _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
+        # What is secret in these two is known already, and not all that is in them is.
+        if cast not in (json.loads, urlparse):
+            self._secrets._hide(_texts(made))
+        return made
 
     def _raise_missing(self, name: str) -> Any:
         try:
@@ -123,7 +127,10 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
                 names=[f"{self.prefix}{var}"],
             )
         if multiline and value is not None:
-            return type(value)(re.sub(r"(\\r)?\\n", "\n", value))
+            lines = type(value)(re.sub(r"(\\r)?\\n", "\n", value))
+            if isinstance(lines, SecretStr):
+                self._secrets._hide([lines])
+            return lines
         return value
 
     def bytes(self, var: Text, default: Any = _NOTSET, encoding: Text = "utf8") -> Any:
@@ -204,7 +211,10 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         if recording and name not in os.environ and default is _NOTSET:
             recording.note(name, required=True, from_env=True)
             return dict(offline or {})
-        return _published(_guarded(name, make, "this kind of URL"))
+        config = _published(_guarded(name, make, "this kind of URL"))
+        if _has(self._secrets, name):
+            self._secrets._hide(_passwords(config))
+        return config
 
 
 class _Environment(Mapping[str, str]):
@@ -265,6 +275,26 @@ def _published(config: Any) -> Any:
         key: str(value) if key in _PUBLIC and isinstance(value, str) else masked(value)
         for key, value in config.items()
     }
+
+
+def _texts(made: Any) -> Iterator[str]:
+    """The strings in what a cast made."""
+    if isinstance(made, str):
+        yield made
+    elif isinstance(made, (list, tuple, set, frozenset, dict)):
+        for inner in made.values() if isinstance(made, dict) else made:
+            yield from _texts(inner)
+    elif isinstance(made, (int, float)):
+        yield repr(made)
+
+
+def _passwords(config: Any) -> Iterator[str]:
+    """What is secret in a config; its options, such as sslmode=require, are ordinary words."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if "PASSWORD" in str(key).upper() and isinstance(value, str):
+            yield value
+        else:
+            yield from _passwords(value)
 
 
 def _empty(cast: Any) -> Any:

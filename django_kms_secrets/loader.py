@@ -18,7 +18,7 @@ from .redaction import Loaded
 from .types import PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from .backends.base import BaseStore
     from .env import SecretsEnv
@@ -106,7 +106,7 @@ class Secrets(Mapping[str, SecretStr]):
         value = tree.reach(self._fetched(), name)
         if value is tree.MISSING:
             self._raise_missing(name)
-        return SecretStr(tree.text_of(value))
+        return self._text_of(value)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -327,9 +327,24 @@ class Secrets(Mapping[str, SecretStr]):
                 root = self._root_of(name)
                 values = self._origin[root].stages(root) if root else {}
                 self._loaded.add(values.values())
-                reached = {stage: _reach(root, value, name) for stage, value in values.items()}
+                reached = {stage: self._reach(root, val, name) for stage, val in values.items()}
                 self._stages[name] = {stage: value for stage, value in reached.items() if value}
             return self._stages[name]
+
+    def _reach(self, root: str, value: SecretStr, name: str) -> SecretStr:
+        inner = tree.reach({root: value}, name)
+        return SecretStr() if inner is tree.MISSING else self._text_of(inner)
+
+    def _text_of(self, value: Any) -> SecretStr:
+        """A value as it is handed out; a number's digits stand as no string in its tree."""
+        text = SecretStr(tree.text_of(value))
+        if not isinstance(value, str):
+            self._loaded.add([text])
+        return text
+
+    def _hide(self, texts: Iterable[str]) -> None:
+        """Hide what was made of values, such as by a cast, as well."""
+        self._loaded.add(texts)
 
     def _root_of(self, name: str) -> str:
         """The fetched name that a name is, or reaches into; "" if there is none."""
@@ -399,8 +414,3 @@ def _renew_locks() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_locks)
-
-
-def _reach(root: str, value: SecretStr, name: str) -> SecretStr:
-    inner = tree.reach({root: value}, name)
-    return SecretStr() if inner is tree.MISSING else SecretStr(tree.text_of(inner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 import traceback
@@ -17,10 +18,14 @@ WIRE = ("botocore", "boto3", "urllib3")
 
 #: Members of requests and replies that are plaintext, data keys or credentials of AWS.
 _PLAINTEXT = re.compile(
-    "SecretString|SecretBinary|Plaintext|SecretAccessKey|SessionToken|X-Amz-Security-Token", re.I
+    "SecretString|SecretBinary|Plaintext|SecretAccessKey|SessionToken|X-Amz-Security-Token"
+    "|WebIdentityToken|SAMLAssertion|accessToken|sso_bearer_token|metadata-token",
+    re.I,
 )
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -53,12 +58,29 @@ def _clean(record: logging.LogRecord) -> None:
 
 
 def _clean_message(record: logging.LogRecord) -> None:
+    if isinstance(record.msg, (dict, list, tuple)):
+        # Formatters of JSON write what is in it, and structlog needs a dict.
+        record.msg = _clean_tree(record.msg)
     message = _message(record)
     clean = redact(message)
     if str(record.name).partition(".")[0] in WIRE and _PLAINTEXT.search(message):
         clean = "a message with plaintext of AWS in it is hidden"
-    if clean != message or _has_secrets(record.args):
+    if clean != message or _holds_secrets(record.args):
         record.msg, record.args = clean, ()
+
+
+def _clean_tree(tree: Any) -> Any:
+    """A tree without values; an object that would show one becomes its clean ``repr``."""
+    clean = scrub(tree)
+    text = repr(clean)
+    shown = redact(text)
+    if shown == text:
+        return tree if clean == tree else clean
+    if isinstance(clean, dict):
+        return {key: _clean_tree(inner) for key, inner in clean.items()}
+    if isinstance(clean, (list, tuple)):
+        return [_clean_tree(inner) for inner in clean]
+    return shown
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -80,9 +102,12 @@ def _argument(value: Any) -> Any:
     return MASK if isinstance(value, SecretStr) and value else value
 
 
-def _has_secrets(args: Any) -> bool:
-    values = args.values() if isinstance(args, dict) else args or ()
-    return any(isinstance(value, SecretStr) for value in values)
+def _holds_secrets(tree: Any) -> bool:
+    """Whether there is a value or a `SecretStr` in it, at any depth."""
+    try:
+        return bool(scrub(tree) != tree)
+    except RecursionError:  # it holds itself
+        return True
 
 
 def _clean_exception(record: logging.LogRecord) -> None:
@@ -100,16 +125,16 @@ def _clean_exception(record: logging.LogRecord) -> None:
 def _holds_values(exc: BaseException, seen: set[int]) -> bool:
     """Whether the attributes of an exception or of one behind it, such as ``doc``, have a value."""
     seen.add(id(exc))
-    held = {**vars(exc), "args": exc.args}
-    try:
-        found = bool(scrub(held) != held)
-    except RecursionError:  # they hold themselves
-        found = True
-    return found or any(
+    return _holds_secrets({**vars(exc), "args": exc.args}) or any(
         _holds_values(inner, seen)
-        for inner in (exc.__cause__, exc.__context__)
+        for inner in (exc.__cause__, exc.__context__, *_leaves(exc))
         if inner is not None and id(inner) not in seen
     )
+
+
+def _leaves(exc: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions in a group."""
+    return exc.exceptions if isinstance(exc, _GROUP) else ()
 
 
 def _stand_in(exc_info: Any) -> _ExcInfo:
@@ -128,7 +153,9 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
         "__str__": lambda _: text,
         "__repr__": lambda _: f"{kind.__name__}({text!r})",
     }
-    made: BaseException = type(kind.__name__, (Exception,), members)(text)
+    leaves = [_stand_in_for(inner, seen) for inner in _leaves(exc) if id(inner) not in seen]
+    base, args = (_GROUP, (text, leaves)) if leaves else (Exception, (text,))
+    made: BaseException = type(kind.__name__, (base,), members)(*args)
     made.__traceback__ = exc.__traceback__
     for name in ("__cause__", "__context__"):
         inner = getattr(exc, name)

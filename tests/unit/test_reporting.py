@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from pprint import pformat
 
 import pytest
 from django.apps import apps
@@ -199,3 +200,16 @@ def test_check_is_silent_while_nothing_is_loaded(monkeypatch):
     monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
     with override_settings(DEFAULT_EXCEPTION_REPORTER=DJANGOS):
         assert check_reporting() == []
+
+
+def test_an_object_is_printed_once():
+    """The repr of a queryset is a query: what is shown is the text that was looked at."""
+    printed = []
+
+    class Query:
+        def __repr__(self) -> str:
+            printed.append(1)
+            return "<Query>"
+
+    assert pformat(hidden(Query())) == "<Query>"
+    assert len(printed) == 1
