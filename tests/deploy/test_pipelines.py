@@ -232,7 +232,7 @@ def test_pins_are_kept_fresh() -> None:
     text = (ROOT / ".github" / "dependabot.yml").read_text("utf-8")
     updates = {each["package-ecosystem"]: each for each in yaml.safe_load(text)["updates"]}
     assert updates["github-actions"]["directory"] == "/"
-    named = {name.parent for name in files_of(ROOT) if name.match("requirements*.txt")}
+    named = {name.parent for name in files_of(SOURCES) if name.match("requirements*.txt")}
     expected = {"/", *(f"/{name}" for name in named)}
     assert set(updates["pip"]["directories"]) == expected
 
