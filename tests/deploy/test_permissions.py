@@ -192,7 +192,7 @@ def gate(aws: EmbeddedAWS, policy: dict[str, Any]) -> Iterator[Gate]:
     found = Gate(policy)
     aws.faults.append(found)
     yield found
-    # A run that is refused ends at once. In this process its threads go on: not under the next gate.
+    # A refused run ends at once. In this process its threads go on: not under the next gate.
     for thread in threading.enumerate():
         if thread.name == "kms-secrets":
             thread.join(60)
