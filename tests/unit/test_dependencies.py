@@ -57,13 +57,23 @@ def third_party() -> set[str]:
     return names - set(sys.stdlib_module_names) - {"django_kms_secrets"}
 
 
-# It reads the files of every installed distribution, which takes a second.
-_installed = functools.cache(metadata.packages_distributions)
+@functools.cache
+def _installed() -> dict[str, set[str]]:
+    """The distributions by module. (Python 3.10's own list leaves out those without top_level.txt.)
+
+    It reads the files of every installed distribution, which takes a second.
+    """
+    found: dict[str, set[str]] = {}
+    for distribution in metadata.distributions():
+        for file in distribution.files or ():
+            module = file.parts[0].partition(".")[0]
+            found.setdefault(module, set()).add(distribution.metadata["Name"])
+    return found
 
 
 def distributions(module: str) -> set[str]:
     """The distributions that a module comes from; several may share a name."""
-    return {normalized(name) for name in _installed().get(module, [])}
+    return {normalized(name) for name in _installed().get(module, ())}
 
 
 def undeclared(setup: Path) -> set[str]:

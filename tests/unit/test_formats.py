@@ -47,6 +47,13 @@ csv_values = st.dictionaries(
 )
 
 
+@pytest.mark.parametrize("values", [{"A": "planted\0"}, {"A\0": "planted"}])
+def test_csv_refuses_a_nul(values):
+    with pytest.raises(SecretsError, match="csv cannot have the NUL of 'A") as caught:
+        formats.dump(values, "csv")
+    assert "planted" not in str(caught.value)
+
+
 @given(csv_values)
 @settings(deadline=None)
 def test_csv_is_read_back_the_same_by_the_csv_module(values):
