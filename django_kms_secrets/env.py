@@ -99,7 +99,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         made = _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
         # What is secret in these two is known already, and not all that is in them is.
         if cast not in (json.loads, urlparse):
-            self._secrets._hide(_texts(made))
+            self._secrets._loaded.add(_texts(made))
         return made
 
     def _raise_missing(self, name: str) -> Any:
@@ -129,7 +129,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         if multiline and value is not None:
             lines = type(value)(re.sub(r"(\\r)?\\n", "\n", value))
             if isinstance(lines, SecretStr):
-                self._secrets._hide([lines])
+                self._secrets._loaded.add([lines])
             return lines
         return value
 
@@ -213,7 +213,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
             return dict(offline or {})
         config = _published(_guarded(name, make, "this kind of URL"))
         if _has(self._secrets, name):
-            self._secrets._hide(_passwords(config))
+            self._secrets._loaded.add(_passwords(config))
         return config
 
 

@@ -18,7 +18,7 @@ from .redaction import Loaded
 from .types import PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from .backends.base import BaseStore
     from .env import SecretsEnv
@@ -341,10 +341,6 @@ class Secrets(Mapping[str, SecretStr]):
         if not isinstance(value, str):
             self._loaded.add([text])
         return text
-
-    def _hide(self, texts: Iterable[str]) -> None:
-        """Hide what was made of values, such as by a cast, as well."""
-        self._loaded.add(texts)
 
     def _root_of(self, name: str) -> str:
         """The fetched name that a name is, or reaches into; "" if there is none."""

@@ -217,8 +217,8 @@ def scrub(tree: Any) -> Any:
         tree: such as an event of Sentry. It is not changed.
 
     Returns:
-        A tree of the same form, in which a `SecretStr` of any length is a mask too; what is
-        neither of these types stays as it is.
+        A tree of the same form, in which a `SecretStr` of any length is a mask too; what
+        is of none of these types stays as it is.
     """
     return _scrubbed(tree, matcher())
 
