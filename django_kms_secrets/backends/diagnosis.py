@@ -110,7 +110,7 @@ def key_state(key_id: str, describe: Callable[[], Mapping[str, Any]]) -> Seen:
         if usage != _USAGE or key.get("KeySpec", _SPEC) != _SPEC:
             raise StoreNotReady(
                 f"the KMS key {key_id} makes no data keys: it is for {usage}, {key.get('KeySpec')}",
-                hint=f"it takes a key for {_USAGE}, {_SPEC}; `secrets setup` makes one",
+                hint=f"it takes a key for {_USAGE}, {_SPEC}, which `aws kms create-key` makes",
             )
         return Seen(f"the KMS key {key_id} is {state}")
     return not_allowed(denied)
@@ -119,6 +119,11 @@ def key_state(key_id: str, describe: Callable[[], Mapping[str, Any]]) -> Seen:
 def counted(count: int, what: str) -> str:
     """A number of things, in words."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def readable(count: int) -> Seen:
+    """The settings' own fetch went through: so many secrets."""
+    return Seen(f"the settings can read {counted(count, 'secret')}")
 
 
 def names_there(names: Sequence[str] | None, found: Collection[str], place: str) -> Seen:

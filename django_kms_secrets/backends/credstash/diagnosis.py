@@ -22,6 +22,7 @@ from ..diagnosis import (
     names_there,
     not_allowed,
     pending_names,
+    readable,
 )
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, WIDTH
@@ -165,7 +166,7 @@ class Diagnosis:
         )
 
     def _whole(self) -> Seen:
-        return Seen(f"the settings can read {counted(self._fetch(), 'secret')}")
+        return readable(self._fetch())
 
     def _pending(self) -> Seen:
         return pending_names(

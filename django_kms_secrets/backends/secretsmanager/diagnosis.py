@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, SecretNotFound, StoreNotReady
 from ...types import PENDING
-from ..diagnosis import WARNING, Check, Seen, counted, names_there, not_allowed, pending_names
+from ..diagnosis import (
+    WARNING,
+    Check,
+    Seen,
+    counted,
+    names_there,
+    not_allowed,
+    pending_names,
+    readable,
+)
 from .api import version_of
 
 if TYPE_CHECKING:
@@ -108,7 +117,7 @@ class Diagnosis:
 
     def _fetch(self) -> Seen:
         self._found = self._store.get_many(self._names).keys()
-        return Seen(f"the settings can read {counted(len(self._found), 'secret')}")
+        return readable(len(self._found))
 
     def _all_there(self) -> Seen:
         return names_there(self._names, self._found, self._store.place)

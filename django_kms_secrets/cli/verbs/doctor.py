@@ -21,9 +21,9 @@ from ...backends.diagnosis import (
     Check,
     DiagnosedStore,
     Seen,
-    counted,
     key_state,
     names_there,
+    readable,
 )
 from ...exceptions import AccessDenied, SecretsError, StoreNotReady
 from ..arguments import add_listing_format
@@ -146,7 +146,7 @@ def _checks(store: BaseStore, names: Sequence[str] | None) -> Sequence[Check]:
 
     def fetch() -> Seen:
         found.update(store.get_many(names))
-        return Seen(f"the settings can read {counted(len(found), 'secret')}")
+        return readable(len(found))
 
     there = Check("names", lambda: names_there(names, found, store.place), ["fetch"])
     return [Check("fetch", fetch), there]
