@@ -12,7 +12,7 @@ export PATH := $(PATH)$(if $(PYENV_PATH),:$(PYENV_PATH))
 # --or-native: without an engine it runs nginx, PostgreSQL, gunicorn and moto as processes.
 ENGINE ?=
 
-.PHONY: help demo demo-check test compose-check clean
+.PHONY: help demo demo-check test fuzz compose-check clean
 
 help:
 	@echo "make demo           the example site on an embedded AWS; Ctrl-C stops it"
@@ -20,6 +20,9 @@ help:
 	@echo "make test           the suite, lint, types and docs on every Python found"
 	@echo "make compose-check  the containers, built, driven in a browser, and taken down"
 	@echo "make image          the site's Docker images; more targets in example_project/deploy/deploy.mk"
+	@echo "make audit          known vulnerabilities of what the package needs"
+	@echo "make sbom           sdist, wheel and bill of materials; more targets in release/release.mk"
+	@echo "make fuzz           hostile input, found by coverage; about ten minutes, on one core"
 	@echo "make clean          remove what these made"
 
 demo: .venv/ready
@@ -36,6 +39,10 @@ compose-check: .venv-compose/ready$(ENGINE)
 	.venv-compose/bin/python tests/compose/engine.py $(ENGINE) -- \
 		.venv-compose/bin/python -m pytest -c tests/compose/pytest.ini tests/compose
 
+# FUZZARGS: a target, and options of libFuzzer: yaml -max_total_time=600
+fuzz: .venv-fuzz/ready
+	nice .venv-fuzz/bin/python -m tests.fuzz.run $(FUZZARGS)
+
 .venv/ready: setup.cfg example_project/requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install -q -e '.[yaml,credstash]' -r example_project/requirements.txt 'moto[server]>=5.2'
@@ -46,13 +53,22 @@ compose-check: .venv-compose/ready$(ENGINE)
 	.venv-tox/bin/python -m pip install -q 'tox>=4.20,<5'
 	@touch $@
 
+.venv-fuzz/ready: setup.cfg tests/fuzz/requirements.txt
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install -q -e '.[yaml]' -r tests/fuzz/requirements.txt
+	@touch $@
+
 .venv-compose/ready$(ENGINE): tests/compose/requirements$(if $(ENGINE),-native).txt
 	$(PYTHON) -m venv --clear .venv-compose
 	.venv-compose/bin/python -m pip install -q $(if $(ENGINE),.) -r $<
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-tox .venv-aws .venv-compose artefacts .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tox .venv-aws .venv-compose .venv-release .venv-sbom .venv-fuzz artefacts .tox build dist sbom \
+		*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The targets of the pipelines: image, image-test, secrets-check, push, deploy.
 include example_project/deploy/deploy.mk
+
+# The targets of a release: dist, sbom, tag-check, audit.
+include release/release.mk

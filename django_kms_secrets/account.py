@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .aws import CREDENTIALS_HINT, Deadline, Service, no_credentials, open_services, run_all
+from .aws import (
+    CREDENTIALS_HINT,
+    SOURCE_ERRORS,
+    Deadline,
+    Service,
+    no_credentials,
+    no_region,
+    not_configured,
+    open_services,
+    run_all,
+)
 from .exceptions import AccessDenied, StoreNotReady
 from .transport import reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
+    from .aws import Refusals
     from .backends.capabilities import AWSStore
 
 
@@ -28,10 +39,7 @@ def default_region(profile_name: str | None) -> str:
     """
     region = _session(profile_name).region_name
     if not region:
-        raise StoreNotReady(
-            "no AWS region is known",
-            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
-        )
+        raise no_region()
     return str(region)
 
 
@@ -59,13 +67,34 @@ def caller(store: AWSStore) -> tuple[dict[str, Any], float | None]:
 
 
 def describe_key(store: AWSStore, key_id: str, region: str | None) -> dict[str, Any]:
-    """What KMS knows of a key: Arn, KeyState and more."""
-    reply, _ = _ask(store, "kms", "DescribeKey", region or store.region_name, KeyId=key_id)
-    return dict(reply["KeyMetadata"])
+    """What KMS knows of a key: Arn, KeyState and more.
+
+    Raises:
+        StoreNotReady: there is no such key.
+    """
+    missing = StoreNotReady(
+        f"there is no KMS key {key_id} in {region or store.region_name or 'the default region'}",
+        hint="check key_id and the region; for CredStash `secrets setup --create-key` creates it",
+    )
+    reply, _ = _ask(
+        store,
+        "kms",
+        "DescribeKey",
+        region or store.region_name,
+        {"NotFoundException": lambda _: missing},
+        KeyId=key_id,
+    )
+    key: dict[str, Any] = reply["KeyMetadata"]
+    return key
 
 
 def _ask(
-    store: AWSStore, name: str, operation: str, region: str | None, **parameters: Any
+    store: AWSStore,
+    name: str,
+    operation: str,
+    region: str | None,
+    refusals: Refusals | None = None,
+    **parameters: Any,
 ) -> tuple[dict[str, Any], float | None]:
     """One request to another service than the store's, within the store's deadline."""
     (service,) = open_services(
@@ -76,7 +105,7 @@ def _ask(
     )
     try:
         (reply,) = run_all(
-            [partial(service.call, operation, **parameters)],
+            [partial(service.call, operation, refusals, **parameters)],
             deadline=Deadline(store.timeouts.overall),
             services=[service],
         )
@@ -92,11 +121,8 @@ def _session(profile_name: str | None) -> Any:
     try:
         return boto3.session.Session(profile_name=profile_name)
     except BotoCoreError as exc:
-        kind = type(exc).__name__
-    raise StoreNotReady(
-        f"the AWS configuration cannot be used ({kind})",
-        hint="check profile_name, AWS_PROFILE, ~/.aws/config and the AWS_* variables",
-    )
+        error = not_configured(exc)
+    raise error
 
 
 @dataclass(frozen=True)
@@ -136,7 +162,7 @@ def credentials(store: AWSStore) -> Credentials:
 
 
 def _credentials(session: Any) -> Credentials:
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         found = session.get_credentials()
@@ -145,10 +171,8 @@ def _credentials(session: Any) -> Credentials:
             source = _SOURCES.get(found.method, found.method)
             return Credentials(source, getattr(found, "_expiry_time", None))
         error = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
-    except (BotoCoreError, OSError, ValueError) as exc:
-        error = no_credentials(type(exc).__name__)
-    except RuntimeError:  # botocore's own, for a source that gives what has expired
-        error = AccessDenied("the AWS credentials have expired", hint=CREDENTIALS_HINT)
+    except (BotoCoreError, ClientError, *SOURCE_ERRORS) as exc:
+        error = no_credentials(exc)
     raise error
 
 
@@ -172,7 +196,14 @@ def override_of(store: AWSStore, service: Service) -> str:
         if os.environ.get(variable) == meta.endpoint_url:
             return variable
     host = urlsplit(meta.endpoint_url).hostname or ""
-    own = re.fullmatch(
-        r"[\w.-]+\.(amazonaws\.com(\.cn)?|api\.aws|c2s\.ic\.gov|sc2s\.sgov\.gov)", host
-    )
+    own = host.endswith(tuple(f".{suffix}" for suffix in _suffixes()))
     return "" if own else "the AWS configuration file"
+
+
+def _suffixes() -> Iterator[str]:
+    """What the names of AWS's own endpoints end in, by botocore's list of the partitions."""
+    from botocore.session import get_session
+
+    for partition in get_session().get_data("partitions")["partitions"]:
+        outputs = partition["outputs"]
+        yield from (outputs["dnsSuffix"], outputs["dualStackDnsSuffix"])

@@ -12,8 +12,17 @@ class KmsSecretsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks."""
-        from . import checks
+        from .checks import reports, stores
 
-        register(checks.check_configuration)
-        register(checks.check_online, deploy=True)
-        register(checks.check_reporting, deploy=True)
+        register(stores.check_configuration)
+        register(stores.check_debug)
+        for check in (
+            stores.check_online,
+            stores.check_deployment,
+            stores.check_names,
+            reports.check_reporting,
+            reports.check_logging,
+            reports.check_wire_logs,
+            reports.check_environment,
+        ):
+            register(check, deploy=True)

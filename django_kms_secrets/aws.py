@@ -7,8 +7,10 @@ Every error is raised outside the ``except`` block that caught botocore's, so th
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 import queue
+import re
 import threading
 import time
 from collections import deque
@@ -19,6 +21,7 @@ from importlib import import_module
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import replies
 from ._version import __version__
 from .exceptions import (
     AccessDenied,
@@ -28,7 +31,6 @@ from .exceptions import (
     StoreUnavailable,
 )
 from .transport import AUTO, BOTO3, LIGHT, reason
-from .types import SecretBytes, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,10 +83,32 @@ _FAULTS = {
     "ServiceUnavailable",
 }
 
+# By what the names of botocore's errors have in them.
+_OF_CREDENTIALS = re.compile("Credential|Token|SSO|Login|MetadataRetrieval|MFA")
+_OF_SIGNING_IN = re.compile("SSO|Login|TokenRetrieval")
+_OF_CONFIGURATION = re.compile("Config|Profile|MissingDependency")
+
+#: What botocore lets through from the sources of credentials: a file that cannot be read, a program
+#: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
+#: (For the network it has errors of its own.)
+SOURCE_ERRORS = (OSError, JSONDecodeError, RuntimeError)
+
+# What botocore's parsers raise on what is no reply of AWS: other types, numbers and dates out of
+# range, bytes that are no UTF-8. (RecursionError, for lists in lists in lists, is a RuntimeError.)
+_PARSERS_OWN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 CREDENTIALS_HINT = (
     "give the process a role (ECS task role, instance profile), or set AWS_PROFILE, or set "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
+
+_KNOWN = _BAD_CREDENTIALS | _DENIED | _THROTTLED | _FAULTS
+
+# Operations that IAM knows by other names: by what they do.
+_PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckItem"}
+
+#: The longest time limit (seconds): a day. The system's own clocks take no number of any size.
+_LONGEST = 86_400
 
 
 @dataclass(frozen=True)
@@ -127,9 +151,10 @@ def _seconds(name: str, value: float | str) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds <= _LONGEST:
         raise SecretsError(
-            f"{name} {value!r} is not a number of seconds", hint="give a number above 0"
+            f"{name} {value!r} is not a number of seconds",
+            hint=f"give a number above 0, and at most {_LONGEST}",
         )
     return seconds
 
@@ -158,6 +183,12 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, never below 0."""
         return max(0.0, self._end - time.monotonic())
+
+
+#: That of the task that this thread runs.
+_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
+    "deadline", default=None
+)
 
 
 @dataclass
@@ -199,9 +230,16 @@ class Service:
         Raises:
             SecretsError: one of the family, from ``refusals`` or by the kind of failure.
         """
+        deadline = _deadline.get()
+        if deadline and not deadline.remaining():
+            # Nobody waits any more for this thread. Pages that never end would fill the memory.
+            raise StoreUnavailable(
+                f"{operation} of {self.place} was not sent: the {deadline.seconds:g} s are over",
+                hint='OPTIONS["timeout"] is the limit in seconds',
+            )
         self.waiting_for.add(operation)
         try:
-            reply = self._ask(operation, refusals or {}, parameters)
+            reply = self._send(operation, refusals or {}, parameters)
         finally:
             self.waiting_for.discard(operation)
         if isinstance(reply, SecretsError):
@@ -212,42 +250,61 @@ class Service:
         """Close the sockets."""
         self.client.close()
 
-    def _ask(
+    def _send(
         self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
     ) -> dict[str, Any] | SecretsError:
-        answer = self._send(operation, parameters)
-        if isinstance(answer, SecretsError):
-            return answer
-        reply, code = answer
-        self._read_clock(reply)
-        if code in refusals:
-            return refusals[code](reply)
-        if code:
-            return self.refused(operation, code, reply)
-        return _Reply(_masked(reply), f"{operation} of {self.place}")
-
-    def _send(
-        self, operation: str, parameters: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], str] | SecretsError:
-        """The reply and its error code, "" for none; or the error for no reply."""
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
         try:
-            return getattr(self.client, xform_name(operation))(**parameters), ""
+            return self._checked(
+                operation, getattr(self.client, xform_name(operation))(**parameters)
+            )
         except ClientError as exc:
-            reply: Any = exc.response
-            return reply, reply.get("Error", {}).get("Code") or "unknown"
+            if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
+                return no_credentials(exc, f" for {operation} of {self.name}")
+            return self._refusal(operation, exc.response, refusals, parameters)
         except (BotoCoreError, ResponseParserError) as exc:
-            return self._failed(operation, type(exc).__name__)
-        except OSError as exc:
-            # botocore has errors of its own for the network: this is a file with credentials.
-            return no_credentials(type(exc).__name__, f" for {operation} of {self.name}")
+            return self._failed(operation, exc)
+        except replies.Unreadable as exc:
+            return self._unreadable(operation, str(exc))
+        except RecursionError as exc:
+            return self._unreadable(operation, type(exc).__name__)
+        except SOURCE_ERRORS as exc:
+            return no_credentials(exc, f" for {operation} of {self.name}")
+        except _PARSERS_OWN as exc:
+            return self._unreadable(operation, type(exc).__name__)
+
+    def _checked(self, operation: str, reply: dict[str, Any]) -> dict[str, Any]:
+        self._read_clock(reply)
+        shape = self.client.meta.service_model.operation_model(operation).output_shape
+        request = f"{operation} of {self.place}"
+        checked: dict[str, Any] = replies.checked(reply, shape, request) if shape else {}
+        return checked
+
+    def _refusal(
+        self,
+        operation: str,
+        response: Mapping[str, Any],
+        refusals: Refusals,
+        parameters: Mapping[str, Any],
+    ) -> SecretsError:
+        self._read_clock(response)
+        reply = replies.without_echo(replies.refusal(response), parameters, {*refusals, *_KNOWN})
+        code = reply["Error"]["Code"]
+        make = refusals.get(code)
+        return make(reply) if make else self.refused(operation, code, reply)
+
+    def _unreadable(self, operation: str, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"the answer to {operation} of {self.place} cannot be read ({reason})",
+            hint="check endpoint_url: something else than AWS may be listening there",
+        )
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        with contextlib.suppress(TypeError, ValueError):  # no date, or none that is one
+        with contextlib.suppress(*_PARSERS_OWN):  # no date, or none that is one
             theirs = parsedate_to_datetime(headers.get("date"))
             self.clock = theirs.timestamp() - time.time()
 
@@ -267,6 +324,7 @@ class Service:
             reply: the whole reply, where there is one.
             subject: the one secret of several that the code is about.
         """
+        code = replies.code_of(code)
         where = f"{operation}{' of ' if subject else ''}{subject} was refused by {self.place}"
         where = f"{where} ({code})"
         reply = reply or {}
@@ -277,11 +335,13 @@ class Service:
                 "`aws sts get-caller-identity` shows whose they are",
             )
         if code in _DENIED:
-            permission = f"{self.name.replace(' ', '').lower()}:{operation}"
-            error = AccessDenied(
-                f"{where}: {reply.get('Error', {}).get('Message', 'no reason given')}",
-                hint=f"allow {permission} to this role or user",
-            )
+            reason = reply.get("Error", {}).get("Message") or "no reason given"
+            service = self.name.replace(" ", "").lower()
+            permission = what = f"{service}:{_PERMISSIONS.get(operation, operation)}"
+            if "Access to KMS is not allowed" in reason:  # Secrets Manager's, for the key it uses
+                permission = "kms:Decrypt"
+                what = f"{permission}, and kms:GenerateDataKey to write, on the secret's KMS key"
+            error = AccessDenied(f"{where}: {reason}", hint=f"allow {what} to this role or user")
             error.permission = permission
             return error
         if code in _THROTTLED:
@@ -295,26 +355,33 @@ class Service:
                 names=[subject] if subject else (),
             )
         status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if 300 <= status < 400:  # AWS redirects none of these
+            return self._unreadable(operation, f"HTTP status {status}")
         if code in _FAULTS or status >= 500:
             return StoreUnavailable(f"{where}: a fault at the service", hint="try again")
         # AWS's own text is left out: for some codes it repeats the parameters, values included.
         return SecretsError(where, hint=f"look up {code} in the API reference of {self.name}")
 
-    def _failed(self, operation: str, kind: str) -> SecretsError:
-        """The error for what gave no reply, by the name of botocore's exception for it."""
+    def _failed(self, operation: str, exc: Exception) -> SecretsError:
+        kind = type(exc).__name__
         if kind in {"NoCredentialsError", "PartialCredentialsError"}:
             return AccessDenied(
                 f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
             )
-        if "Credential" in kind or "Token" in kind or "SSO" in kind:
-            return no_credentials(kind, f" for {operation} of {self.name}")
+        if _OF_CREDENTIALS.search(kind):
+            return no_credentials(exc, f" for {operation} of {self.name}")
+        if _OF_CONFIGURATION.search(kind):
+            return not_configured(exc)
         if kind == "ParamValidationError":
             return SecretsError(
                 f"{operation} of {self.name} was not sent: a parameter is not valid",
                 hint="check the names and OPTIONS",
             )
+        return self._no_answer(operation, kind)
+
+    def _no_answer(self, operation: str, reason: str) -> StoreUnavailable:
         return StoreUnavailable(
-            f"{operation} got no answer from {self.place} ({kind})",
+            f"{operation} got no answer from {self.place} ({reason})",
             hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
         )
 
@@ -323,8 +390,8 @@ class LightService(Service):
     """A service that is only read from, by a `transport.client.Client` instead of boto3's."""
 
     def _send(
-        self, operation: str, parameters: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], str] | SecretsError:
+        self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | SecretsError:
         answer = self.client.send(operation, parameters)
         if answer is None:
             return SecretsError(
@@ -332,8 +399,14 @@ class LightService(Service):
                 hint="use `with store:`",
             )
         if answer.failure:
-            return self._failed(operation, answer.failure)
-        return answer.reply, answer.code
+            return self._no_answer(operation, answer.failure)
+        if answer.unreadable:
+            return self._unreadable(operation, answer.unreadable)
+        if answer.code:
+            return self._refusal(operation, answer.reply, refusals, parameters)
+        self._read_clock(answer.reply)
+        reply: dict[str, Any] = replies.hidden(answer.reply, f"{operation} of {self.place}")
+        return reply
 
 
 def open_services(
@@ -391,7 +464,7 @@ def open_readers(
 def _make_readers(
     names: Mapping[str, str | None], endpoint_url: str | None, timeouts: Timeouts
 ) -> list[Service]:
-    from .transport.client import NoCredentials, make_clients
+    from .transport.client import CredentialRetrievalError, make_clients
 
     try:
         clients = make_clients(
@@ -400,10 +473,9 @@ def _make_readers(
             connect_timeout=timeouts.connect,
             read_timeout=timeouts.read,
         )
-    except NoCredentials as exc:
-        error = no_credentials(str(exc))
-    except (OSError, ValueError) as exc:  # the container's token, or the CA certificates
-        error = no_credentials(type(exc).__name__)
+    except (CredentialRetrievalError, OSError, ValueError) as exc:
+        # Of the container's agent or its token, or of the CA certificates.
+        error = no_credentials(exc)
     else:
         return [
             LightService(client, SERVICE_NAMES[name])
@@ -420,7 +492,7 @@ def _make_services(
     timeouts: Timeouts,
 ) -> list[Service]:
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     config = Config(
         connect_timeout=timeouts.connect,
@@ -439,9 +511,9 @@ def _make_services(
             for name, region in names.items()
         ]
     except BotoCoreError as exc:
-        error = _not_opened(type(exc).__name__, exc.kwargs.get("profile"))
-    except (OSError, JSONDecodeError) as exc:
-        error = no_credentials(type(exc).__name__)  # of a program or a file that gives them
+        error = not_configured(exc)
+    except (ClientError, *SOURCE_ERRORS) as exc:
+        error = no_credentials(exc)
     except ValueError:
         what = f"endpoint_url {endpoint_url!r}" if endpoint_url else "an AWS_ENDPOINT_URL variable"
         error = SecretsError(
@@ -450,30 +522,54 @@ def _make_services(
     raise error
 
 
-def _not_opened(kind: str, profile_name: str | None) -> SecretsError:
+def not_configured(exc: Exception) -> SecretsError:
+    """The error for an AWS configuration that botocore cannot use."""
+    kind = type(exc).__name__
     if kind == "NoRegionError":
-        return StoreNotReady(
-            "no AWS region is known",
-            hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
-        )
+        return no_region()
     if kind == "ProfileNotFound":
+        profile = getattr(exc, "kwargs", {}).get("profile")
         return StoreNotReady(
-            f"there is no AWS profile {profile_name!r}",
+            f"there is no AWS profile {profile!r}",
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
-    if "Credential" in kind or "Token" in kind or "SSO" in kind:
-        return no_credentials(kind)
+    if _OF_CREDENTIALS.search(kind):
+        return no_credentials(exc)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
         hint="check ~/.aws/config and the AWS_* variables",
     )
 
 
-def no_credentials(kind: str, request: str = "") -> AccessDenied:
-    """The error for a source of credentials that fails, by the name of its exception."""
-    return AccessDenied(
-        f"the AWS credentials{request} could not be fetched ({kind})", hint=CREDENTIALS_HINT
+def no_region() -> StoreNotReady:
+    """The error where nothing says which region it is."""
+    return StoreNotReady(
+        "no AWS region is known",
+        hint='set OPTIONS["region_name"], or AWS_DEFAULT_REGION, or a region in the profile',
     )
+
+
+def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
+    """The error for a source of credentials that fails.
+
+    Args:
+        exc: what botocore raised, or let through.
+        request: what they were for.
+    """
+    kind = type(exc).__name__
+    if kind == "RuntimeError":
+        return AccessDenied(
+            f"the AWS credentials{request} have expired, and their source gives no newer ones",
+            hint=f"look after the source, or {CREDENTIALS_HINT}",
+        )
+    hint = CREDENTIALS_HINT
+    if operation := getattr(exc, "operation_name", ""):
+        code = replies.refusal(getattr(exc, "response", {}))["Error"]["Code"]
+        kind = f"{operation} was refused, {code}"
+        hint = "check the role that the AWS configuration names, and the role's trust policy"
+    elif _OF_SIGNING_IN.search(kind):
+        hint = "`aws sso login` signs in again"
+    return AccessDenied(f"the AWS credentials{request} could not be fetched ({kind})", hint=hint)
 
 
 def run_all(
@@ -502,6 +598,7 @@ def run_all(
     finished: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
+        _deadline.set(deadline)
         while todo:
             try:
                 index, task = todo.popleft()
@@ -555,27 +652,3 @@ def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUn
         hint="check region_name and endpoint_url, the network, and the VPC endpoint if any; "
         'OPTIONS["timeout"] is the limit in seconds',
     )
-
-
-class _Reply(dict[str, Any]):
-    """A reply of AWS. What answers on another endpoint may say 200 and something else."""
-
-    def __init__(self, members: Mapping[str, Any], request: str) -> None:
-        super().__init__(members)
-        self._request = request
-
-    def __missing__(self, name: str) -> Any:
-        raise StoreUnavailable(
-            f"{self._request} was answered without {name}",
-            hint="check endpoint_url: something else than AWS may be listening there",
-        )
-
-
-def _masked(reply: dict[str, Any]) -> dict[str, Any]:
-    """Wrap the plaintexts of a reply, where they first appear."""
-    if "Plaintext" in reply:
-        reply["Plaintext"] = SecretBytes(reply["Plaintext"])
-    for entry in (reply, *reply.get("SecretValues", ())):
-        if "SecretString" in entry:
-            entry["SecretString"] = SecretStr(entry["SecretString"])
-    return reply

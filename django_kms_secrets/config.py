@@ -83,6 +83,10 @@ def read_config(source: Mapping[str, Any] | str | None) -> Config:
                 "there is no store to read: no configuration was given",
                 hint=f"give load() a dict or a URL, or set {URL_VARIABLE}",
             )
+    if source == "":
+        raise SecretsError(
+            "the configuration is empty", hint=f"give a dict or a URL; None is ${URL_VARIABLE}"
+        )
     if isinstance(source, str):
         return _from_url(source)
     if isinstance(source, Mapping):
@@ -123,7 +127,15 @@ def _from_url(url: str) -> Config:
     query = _query(parts.query)
     names = query.pop("names", None)
     options = store_class.options_from_url(unquote(parts.netloc + parts.path), query)
-    return Config(store_class, options, _names(None if names is None else names.split(",")))
+    for name, value in {**options, "names": names}.items():
+        if isinstance(value, dict) and name not in store_class.dict_options:
+            raise SecretsError(
+                f"{name} in the {scheme}:// URL is one text, and has no {name}.… of its own",
+                hint=f"write {name}=value",
+            )
+    return Config(
+        store_class, options, _names(names.split(",") if isinstance(names, str) else names)
+    )
 
 
 def _query(text: str) -> dict[str, Any]:
@@ -140,7 +152,7 @@ def _query(text: str) -> dict[str, Any]:
 def _store_class(path: object) -> type[BaseStore]:
     try:
         found = import_string(str(path))
-    except ImportError as exc:
+    except (ImportError, TypeError, ValueError) as exc:  # the last two of ".x" and "..x"
         reason = str(exc)
     else:
         if isinstance(found, type) and issubclass(found, BaseStore):

@@ -68,12 +68,13 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         """
         name = f"{self.prefix}{var}"
         cast, default = self._declared(name, cast, default)
-        if name in self._secrets:
+        if _has(self._secrets, name):
             return self._cast_secret(name, cast, default)
         if name in os.environ or default is not _NOTSET:
             parse = super().get_value
             return _guarded(name, lambda: parse(var, cast, default, parse_default), cast)
-        if self._secrets.offline:
+        if recording := self._secrets._recording:
+            recording.note(name, required=True, from_env=True)
             return _empty(cast)
         return self._raise_missing(name)
 
@@ -95,7 +96,11 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
             return None
         if cast is None or cast is str:
             return value
-        return _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
+        made = _guarded(name, lambda: masked(self.parse_value(value, cast)), cast)
+        # What is secret in these two is known already, and not all that is in them is.
+        if cast not in (json.loads, urlparse):
+            self._secrets._loaded.add(_texts(made))
+        return made
 
     def _raise_missing(self, name: str) -> Any:
         try:
@@ -122,7 +127,10 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
                 names=[f"{self.prefix}{var}"],
             )
         if multiline and value is not None:
-            return type(value)(re.sub(r"(\\r)?\\n", "\n", value))
+            lines = type(value)(re.sub(r"(\\r)?\\n", "\n", value))
+            if isinstance(lines, SecretStr):
+                self._secrets._loaded.add([lines])
+            return lines
         return value
 
     def bytes(self, var: Text, default: Any = _NOTSET, encoding: Text = "utf8") -> Any:
@@ -199,9 +207,14 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         offline: Mapping[Text, Any] | None = None,
     ) -> Any:
         name = f"{self.prefix}{var}"
-        if self._secrets.offline and name not in os.environ and default is _NOTSET:
+        recording = self._secrets._recording
+        if recording and name not in os.environ and default is _NOTSET:
+            recording.note(name, required=True, from_env=True)
             return dict(offline or {})
-        return _published(_guarded(name, make, "this kind of URL"))
+        config = _published(_guarded(name, make, "this kind of URL"))
+        if _has(self._secrets, name):
+            self._secrets._loaded.add(_passwords(config))
+        return config
 
 
 class _Environment(Mapping[str, str]):
@@ -211,13 +224,21 @@ class _Environment(Mapping[str, str]):
         self._secrets = secrets
 
     def __getitem__(self, name: str) -> str:
-        return self._secrets[name] if name in self._secrets else os.environ[name]
+        return self._secrets[name] if _has(self._secrets, name) else os.environ[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter({*self._secrets, *os.environ})
 
     def __len__(self) -> int:
         return len({*self._secrets, *os.environ})
+
+
+def _has(secrets: Secrets, name: str) -> bool:
+    """Whether a secret is there; offline none is, and it is known who asked."""
+    if recording := secrets._recording:
+        recording.note(name, required=False, from_env=True)
+        return False
+    return name in secrets
 
 
 def _guarded(name: str, make: Callable[[], Any], cast: Any) -> Any:
@@ -254,6 +275,26 @@ def _published(config: Any) -> Any:
         key: str(value) if key in _PUBLIC and isinstance(value, str) else masked(value)
         for key, value in config.items()
     }
+
+
+def _texts(made: Any) -> Iterator[str]:
+    """The strings in what a cast made."""
+    if isinstance(made, str):
+        yield made
+    elif isinstance(made, (list, tuple, set, frozenset, dict)):
+        for inner in made.values() if isinstance(made, dict) else made:
+            yield from _texts(inner)
+    elif isinstance(made, (int, float)):
+        yield repr(made)
+
+
+def _passwords(config: Any) -> Iterator[str]:
+    """What is secret in a config; its options, such as sslmode=require, are ordinary words."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if "PASSWORD" in str(key).upper() and isinstance(value, str):
+            yield value
+        else:
+            yield from _passwords(value)
 
 
 def _empty(cast: Any) -> Any:

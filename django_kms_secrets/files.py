@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -30,8 +31,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+    except (OSError, ValueError) as exc:
+        reason = _reason(exc)
     else:
         return decode(data, str(path))
     raise SecretsError(f"cannot read {path}: {reason}", hint="check the path and its permissions")
@@ -69,8 +70,8 @@ def write_private(path: str | os.PathLike[str], text: str) -> None:
         replaceable = not target.is_symlink() and (target.is_file() or not target.exists())
         if replaceable:
             _replace(target, text.encode("utf-8"))
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+    except (OSError, ValueError) as exc:
+        reason = _reason(exc)
     else:
         if replaceable:
             return
@@ -115,9 +116,23 @@ def is_there(path: Path) -> bool:
     """
     try:
         return path.exists()
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+    except (OSError, ValueError) as exc:
+        reason = _reason(exc)
     raise SecretsError(f"cannot look at {path}: {reason}", hint="check the path")
+
+
+def exposure(path: Path) -> str:
+    """Who else can read or replace what is in a file, in words; "" for nobody, or no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    if not hasattr(os, "getuid"):  # Windows: the mode says nothing
+        return ""
+    if found.st_uid not in (os.getuid(), 0):
+        return "belongs to another user"
+    mode = stat.S_IMODE(found.st_mode)
+    return f"can be read or written by others (mode {mode:04o})" if mode & 0o077 else ""
 
 
 def make_directory(directory: Path) -> None:
@@ -128,8 +143,8 @@ def make_directory(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+    except (OSError, ValueError) as exc:
+        reason = _reason(exc)
     else:
         return
     raise SecretsError(f"cannot make {directory}: {reason}", hint="check the path")
@@ -145,8 +160,8 @@ def locked(directory: Path) -> Iterator[None]:
         return
     try:
         descriptor = os.open(directory, os.O_RDONLY)
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
+    except (OSError, ValueError) as exc:
+        reason = _reason(exc)
     else:
         try:
             _in_time(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), directory)
@@ -155,6 +170,11 @@ def locked(directory: Path) -> Iterator[None]:
             os.close(descriptor)
         return
     raise SecretsError(f"cannot open {directory}: {reason}", hint="`secrets setup` creates it")
+
+
+def _reason(exc: OSError | ValueError) -> str:
+    """Why it failed: a ValueError is a NUL in a path, or a text that is half of a character."""
+    return getattr(exc, "strerror", None) or type(exc).__name__
 
 
 def _in_time(lock: Callable[[], None], directory: Path) -> None:

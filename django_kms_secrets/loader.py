@@ -13,6 +13,7 @@ from .config import Config, read_config
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
+from .recording import Recording
 from .redaction import Loaded
 from .types import PREVIOUS, STAGES, SecretStr, masked
 
@@ -41,7 +42,7 @@ def load(source: Mapping[str, Any] | str | None = None) -> Secrets:
         SecretsError: the configuration is not valid.
     """
     if is_offline():
-        return Secrets((), offline=True)
+        return Secrets((), Recording((source,)))
     return Secrets((_Layer(read_config(source)),))
 
 
@@ -49,6 +50,7 @@ class _Layer:
     """One store, and what to fetch from it."""
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         self.names = config.names
         self.store: BaseStore = config.make_store()
 
@@ -80,9 +82,10 @@ class Secrets(Mapping[str, SecretStr]):
         offline: whether offline mode made every one of them empty.
     """
 
-    def __init__(self, layers: tuple[_Layer, ...], *, offline: bool = False) -> None:
+    def __init__(self, layers: tuple[_Layer, ...], recording: Recording | None = None) -> None:
         self._layers = layers
-        self.offline = offline
+        self._recording = recording
+        self.offline = recording is not None
         self._lock = threading.RLock()
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
@@ -97,30 +100,40 @@ class Secrets(Mapping[str, SecretStr]):
         Raises:
             SecretNotFound: it is missing; all names of NAMES that are missing are in one error.
         """
-        if self.offline:
+        if self._recording:
+            self._recording.note(name, required=True)
             return EmptyText()
         value = tree.reach(self._fetched(), name)
         if value is tree.MISSING:
             self._raise_missing(name)
-        return SecretStr(tree.text_of(value))
+        return self._text_of(value)
 
     def __contains__(self, name: object) -> bool:
-        return (
-            not self.offline
-            and isinstance(name, str)
-            and tree.reach(self._fetched(), name) is not tree.MISSING
-        )
+        if not isinstance(name, str):
+            return False
+        if self._recording:
+            self._recording.note(name, required=False)
+            return False
+        return tree.reach(self._fetched(), name) is not tree.MISSING
 
     def __iter__(self) -> Iterator[str]:
-        return iter(() if self.offline else self._fetched())
+        if self._recording:
+            self._recording.whole = True
+            return iter(())
+        return iter(self._fetched())
 
     def __len__(self) -> int:
-        return 0 if self.offline else len(self._fetched())
+        if self._recording:
+            self._recording.whole = True
+            return 0
+        return len(self._fetched())
 
     def __or__(self, other: Secrets) -> Secrets:
         if not isinstance(other, Secrets):
             return NotImplemented
-        return Secrets(self._layers + other._layers, offline=self.offline or other.offline)
+        recordings = [found for found in (self._recording, other._recording) if found]
+        sources = tuple(source for found in recordings for source in found.sources)
+        return Secrets(self._layers + other._layers, Recording(sources) if recordings else None)
 
     def __repr__(self) -> str:
         return f"<Secrets from {self.place}>"
@@ -155,7 +168,8 @@ class Secrets(Mapping[str, SecretStr]):
             SecretNotFound: the name is missing.
             SecretsError: its value is not JSON; the value is not repeated.
         """
-        if self.offline:
+        if self._recording:
+            self._recording.note(name, required=True)
             return EmptyTree()
         try:
             return masked(tree.load(self[name]))
@@ -213,7 +227,13 @@ class Secrets(Mapping[str, SecretStr]):
         """
         from .db.secret import DatabaseSecret
 
-        return {} if self.offline else DatabaseSecret(self, name).entry(**entry)
+        if not self._recording:
+            return DatabaseSecret(self, name).entry(**entry)
+        if name:
+            self._recording.note(name, required=True)
+        else:
+            self._recording.whole = True
+        return {}
 
     def refresh(self, *names: str) -> frozenset[str]:
         """Fetch again, and send the signal `secrets_changed` if a value is another one.
@@ -288,7 +308,7 @@ class Secrets(Mapping[str, SecretStr]):
         self._stages = {
             name: values
             for name, values in self._stages.items()
-            if not set(_roots(name)).intersection(names)
+            if not set(tree.roots(name)).intersection(names)
         }
 
     def _known_roots(self, names: Collection[str]) -> set[str]:
@@ -297,7 +317,7 @@ class Secrets(Mapping[str, SecretStr]):
         return {
             root
             for name in names
-            for root in ([root for root in _roots(name) if root in known] or [name])
+            for root in ([root for root in tree.roots(name) if root in known] or [name])
         }
 
     def _in_stages(self, name: str) -> dict[str, SecretStr]:
@@ -307,21 +327,32 @@ class Secrets(Mapping[str, SecretStr]):
                 root = self._root_of(name)
                 values = self._origin[root].stages(root) if root else {}
                 self._loaded.add(values.values())
-                reached = {stage: _reach(root, value, name) for stage, value in values.items()}
+                reached = {stage: self._reach(root, val, name) for stage, val in values.items()}
                 self._stages[name] = {stage: value for stage, value in reached.items() if value}
             return self._stages[name]
+
+    def _reach(self, root: str, value: SecretStr, name: str) -> SecretStr:
+        inner = tree.reach({root: value}, name)
+        return SecretStr() if inner is tree.MISSING else self._text_of(inner)
+
+    def _text_of(self, value: Any) -> SecretStr:
+        """A value as it is handed out; a number's digits stand as no string in its tree."""
+        text = SecretStr(tree.text_of(value))
+        if not isinstance(value, str):
+            self._loaded.add([text])
+        return text
 
     def _root_of(self, name: str) -> str:
         """The fetched name that a name is, or reaches into; "" if there is none."""
         fetched = self._fetched()
-        for root in _roots(name):
+        for root in tree.roots(name):
             if root in fetched and tree.reach({root: fetched[root]}, name) is not tree.MISSING:
                 return root
         return ""
 
     def _is_fetched(self, name: str) -> bool:
         """Whether the stores were asked for this name, or for the tree it reaches into."""
-        roots = set(_roots(name))
+        roots = set(tree.roots(name))
         return any(layer.names is None or roots & set(layer.names) for layer in self._layers)
 
     def _raise_missing(self, name: str) -> NoReturn:
@@ -351,6 +382,26 @@ class Secrets(Mapping[str, SecretStr]):
 _LIVING: weakref.WeakValueDictionary[int, Secrets] = weakref.WeakValueDictionary()
 
 
+def in_use() -> list[Config]:
+    """What the `Secrets` of this process were loaded with, each once. Nothing is fetched."""
+    found: list[Config] = []
+    for secrets in list(_LIVING.values()):
+        found += [layer.config for layer in secrets._layers if layer.config not in found]
+    return found
+
+
+def in_environment() -> list[str]:
+    """Names of fetched secrets that the process environment has too, with the same value."""
+    return sorted(
+        {
+            name
+            for secrets in list(_LIVING.values())
+            for name, value in (secrets._values or {}).items()
+            if value and os.environ.get(name) == value
+        }
+    )
+
+
 def _renew_locks() -> None:
     """In a process that was forked during a read: the thread that has the lock is not in it."""
     for secrets in list(_LIVING.values()):
@@ -359,13 +410,3 @@ def _renew_locks() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_locks)
-
-
-def _roots(name: str) -> list[str]:
-    """The name itself, and the names of trees that a dotted name may reach into."""
-    return [name, *(name[:end] for end, char in enumerate(name) if char == ".")]
-
-
-def _reach(root: str, value: SecretStr, name: str) -> SecretStr:
-    inner = tree.reach({root: value}, name)
-    return SecretStr() if inner is tree.MISSING else SecretStr(tree.text_of(inner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 import traceback
@@ -13,14 +14,18 @@ from .types import MASK, SecretStr
 
 #: Loggers of what talks to AWS. At DEBUG they print requests and replies whole, before anybody
 #: could know what of them is a secret.
-_WIRE = ("botocore", "boto3", "urllib3")
+WIRE = ("botocore", "boto3", "urllib3")
 
 #: Members of requests and replies that are plaintext, data keys or credentials of AWS.
 _PLAINTEXT = re.compile(
-    "SecretString|SecretBinary|Plaintext|SecretAccessKey|SessionToken|X-Amz-Security-Token", re.I
+    "SecretString|SecretBinary|Plaintext|SecretAccessKey|SessionToken|X-Amz-Security-Token"
+    "|WebIdentityToken|SAMLAssertion|accessToken|sso_bearer_token|metadata-token",
+    re.I,
 )
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -53,12 +58,29 @@ def _clean(record: logging.LogRecord) -> None:
 
 
 def _clean_message(record: logging.LogRecord) -> None:
+    if isinstance(record.msg, (dict, list, tuple)):
+        # Formatters of JSON write what is in it, and structlog needs a dict.
+        record.msg = _clean_tree(record.msg)
     message = _message(record)
     clean = redact(message)
-    if str(record.name).partition(".")[0] in _WIRE and _PLAINTEXT.search(message):
+    if str(record.name).partition(".")[0] in WIRE and _PLAINTEXT.search(message):
         clean = "a message with plaintext of AWS in it is hidden"
-    if clean != message or _has_secrets(record.args):
+    if clean != message or _holds_secrets(record.args):
         record.msg, record.args = clean, ()
+
+
+def _clean_tree(tree: Any) -> Any:
+    """A tree without values; an object that would show one becomes its clean ``repr``."""
+    clean = scrub(tree)
+    text = repr(clean)
+    shown = redact(text)
+    if shown == text:
+        return tree if clean == tree else clean
+    if isinstance(clean, dict):
+        return {key: _clean_tree(inner) for key, inner in clean.items()}
+    if isinstance(clean, (list, tuple)):
+        return [_clean_tree(inner) for inner in clean]
+    return shown
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -80,21 +102,39 @@ def _argument(value: Any) -> Any:
     return MASK if isinstance(value, SecretStr) and value else value
 
 
-def _has_secrets(args: Any) -> bool:
-    values = args.values() if isinstance(args, dict) else args or ()
-    return any(isinstance(value, SecretStr) for value in values)
+def _holds_secrets(tree: Any) -> bool:
+    """Whether there is a value or a `SecretStr` in it, at any depth."""
+    try:
+        return bool(scrub(tree) != tree)
+    except RecursionError:  # it holds itself
+        return True
 
 
 def _clean_exception(record: logging.LogRecord) -> None:
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         text = record.exc_text or "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         clean = redact(text)
-        if clean != text:
+        if clean != text or _holds_values(record.exc_info[1], set()):
             # Formatters take this text. For those that make their own there is a stand-in.
             record.exc_text = clean
             record.exc_info = _stand_in(record.exc_info)
     elif record.exc_text:
         record.exc_text = redact(record.exc_text)
+
+
+def _holds_values(exc: BaseException, seen: set[int]) -> bool:
+    """Whether the attributes of an exception or of one behind it, such as ``doc``, have a value."""
+    seen.add(id(exc))
+    return _holds_secrets({**vars(exc), "args": exc.args}) or any(
+        _holds_values(inner, seen)
+        for inner in (exc.__cause__, exc.__context__, *_leaves(exc))
+        if inner is not None and id(inner) not in seen
+    )
+
+
+def _leaves(exc: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions in a group."""
+    return exc.exceptions if isinstance(exc, _GROUP) else ()
 
 
 def _stand_in(exc_info: Any) -> _ExcInfo:
@@ -113,7 +153,9 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
         "__str__": lambda _: text,
         "__repr__": lambda _: f"{kind.__name__}({text!r})",
     }
-    made: BaseException = type(kind.__name__, (Exception,), members)(text)
+    leaves = [_stand_in_for(inner, seen) for inner in _leaves(exc) if id(inner) not in seen]
+    base, args = (_GROUP, (text, leaves)) if leaves else (Exception, (text,))
+    made: BaseException = type(kind.__name__, (base,), members)(*args)
     made.__traceback__ = exc.__traceback__
     for name in ("__cause__", "__context__"):
         inner = getattr(exc, name)
@@ -124,5 +166,5 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
     if notes:
         made.__dict__["__notes__"] = scrub(list(notes))
     if hasattr(exc, "template_debug"):  # where in a template, for Django's mails
-        made.__dict__["template_debug"] = exc.template_debug
+        made.__dict__["template_debug"] = scrub(exc.template_debug)
     return made

@@ -6,6 +6,7 @@ What only AWS knows is a fact that is given, or else what the language has for i
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,18 @@ def unknown_keys(statements: Sequence[Statement]) -> list[KeyOf]:
     """The aliases whose keys AWS has to be asked for."""
     resources = [resource for statement in statements for resource in statement.resources]
     return list(dict.fromkeys(text for text in resources if isinstance(text, KeyOf)))
+
+
+def needs_account(statements: Sequence[Statement]) -> bool:
+    """Whether an ARN in them is not whole: without its account, its region or its partition."""
+    return any(isinstance(text, Arn) for statement in statements for text in _texts(statement))
+
+
+def _texts(statement: Statement) -> Iterator[Text]:
+    yield from statement.resources
+    for keys in statement.conditions.values():
+        for values in keys.values():
+            yield from values
 
 
 def size(statements: Sequence[Statement]) -> int:
@@ -92,12 +105,12 @@ _SOURCES = ("aws_caller_identity", "aws_region", "aws_partition")
 
 def as_terraform(statements: Sequence[Statement], name: str, facts: Facts) -> str:
     """A data source of type aws_iam_policy_document, and those that it refers to."""
-    known = _either(facts, _TERRAFORM)
+    known = _either(facts, _TERRAFORM, _hcl)
 
     def text(part: Text) -> str:
         if isinstance(part, KeyOf) and part not in facts.keys:
             return "data.aws_kms_key.secrets.arn"
-        found = facts.keys[part] if isinstance(part, KeyOf) else _joined(part, known, _hcl)
+        found = _hcl(facts.keys[part]) if isinstance(part, KeyOf) else _joined(part, known, _hcl)
         return f'"{found}"'
 
     blocks = [line for statement in statements for line in _terraform_statement(statement, text)]
@@ -133,9 +146,18 @@ def _list(texts: Iterator[str]) -> str:
 
 
 def _hcl(text: str) -> str:
-    """The inside of a string of Terraform."""
-    quoted = json.dumps(text, ensure_ascii=False)[1:-1]
-    return quoted.replace("${", "$${").replace("%{", "%%{")
+    """The inside of a string of Terraform.
+
+    Raises:
+        SecretsError: its data source has no way to write it.
+    """
+    if "&{" in text:
+        # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/data-sources/iam_policy_document
+        raise SecretsError(
+            f"Terraform's aws_iam_policy_document takes &{{ for a variable, in {text!r}",
+            hint="give another --format",
+        )
+    return _escaped(text).replace("${", "$${").replace("%{", "%%{")
 
 
 # CloudFormation
@@ -156,12 +178,11 @@ class _Tagged(str):
 
 def as_cloudformation(statements: Sequence[Statement], name: str, facts: Facts) -> str:
     """A template with one managed policy; a key that is not known is a parameter of it."""
-    known = _either(facts, _CLOUDFORMATION)
+    known = _either(facts, _CLOUDFORMATION, _sub)
 
     def text(part: Text) -> str:
         if isinstance(part, Arn):
-            joined = _joined(part, known, lambda text: text.replace("${", "${!"))
-            return _Tagged(joined, "!Sub")
+            return _Tagged(_joined(part, known, _sub), "!Sub")
         if isinstance(part, KeyOf):
             return facts.keys.get(part) or _Tagged("KeyArn", "!Ref")
         return part
@@ -181,12 +202,17 @@ def as_cloudformation(statements: Sequence[Statement], name: str, facts: Facts) 
     return "\n".join([*_yaml(template), ""])
 
 
+def _sub(text: str) -> str:
+    """Text in which CloudFormation fills nothing in."""
+    return text.replace("${", "${!")
+
+
 def _yaml(value: Any, indent: str = "") -> Iterator[str]:
     """The lines of a mapping."""
     for key, inner in value.items():
         # Null, an operator of conditions, would be no text.
         word = key.isalnum() and key != "Null"
-        head = f"{indent}{key if word else json.dumps(key)}:"
+        head = f"{indent}{key if word else _scalar(key)}:"
         if isinstance(inner, dict):
             yield head
             yield from _yaml(inner, f"{indent}  ")
@@ -208,12 +234,26 @@ def _yaml_entry(entry: Any, indent: str) -> Iterator[str]:
 
 
 def _scalar(text: str) -> str:
-    # A string of JSON is one of YAML.
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = f'"{_escaped(text)}"'
     return f"{text.tag} {quoted}" if isinstance(text, _Tagged) else quoted
 
 
 # Shared
+
+
+def _escaped(text: str) -> str:
+    r"""The inside of a string in quotes, as Terraform and YAML both read it.
+
+    JSON's would not do: Terraform knows \b and \f not, and for YAML half of a character is one.
+    """
+    return re.sub(r'["\\]|[^ -~]', _escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    if char in '"\\':
+        return f"\\{char}"
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def _document(statements: Sequence[Statement], text: Callable[[Text], str]) -> dict[str, Any]:
@@ -258,9 +298,14 @@ def _joined(part: str | Arn, facts: Facts, quote: Callable[[str], str]) -> str:
     return f"arn:{facts.partition}:{part.service}:{region}:{facts.account}:{quote(part.resource)}"
 
 
-def _either(facts: Facts, otherwise: Facts) -> Facts:
+def _either(facts: Facts, otherwise: Facts, quote: Callable[[str], str]) -> Facts:
+    """The facts as text, or what a language has for those that are not known."""
+
+    def known(fact: str | None, expression: str | None) -> str | None:
+        return quote(fact) if fact else expression
+
     return Facts(
-        facts.account or otherwise.account,
-        facts.region or otherwise.region,
-        facts.partition or otherwise.partition,
+        known(facts.account, otherwise.account),
+        known(facts.region, otherwise.region),
+        known(facts.partition, otherwise.partition),
     )

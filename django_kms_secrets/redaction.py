@@ -8,38 +8,55 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import sys
+import threading
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from .types import MASK, SecretStr
+from .types import MASK, SecretBytes, SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 #: Shorter values are not looked for: a port, a "yes" or a "debug" would blank half of a page.
 #: Seven is also what four bytes need to stand, wherever they begin, at a multiple of four (3 + 4).
-#: So a text is read as numbers of four bytes, and each is looked up once, however many secrets
-#: there are: 1 MB and 100 secrets in 5600 forms take 20 ms. One regular expression of all forms,
-#: longest first, takes 1.3 seconds for a tenth of that: it tries them all at every position.
+#: So a text is read as numbers of four bytes, each of which is looked up; only around those that
+#: stand in a form are texts compared. 1 MB and 100 secrets take 20 to 40 ms. One regular expression
+#: of all forms takes two hundred times as long, as it tries them all at every position
+#: (benchmarks/redaction.py).
 FLOOR = 7
 _GRAM = 4
 
 #: How far into a form the rarest characters are looked for.
 _CHOICE = 60
 
+_URL_SAFE = {ord("-"): "+", ord("_"): "/", ord("\n"): None}
+
 # Names of members whose values are to be hidden, in URLs (?password=…) and connection strings.
+# Names of any length would be looked for from every "pass" in them: 64 KB of those take minutes.
 _SECRET_MEMBER = re.compile(
-    r"(?:^|[?&;,\s])[\w.-]*(?:pass|pwd|secret|token|key|auth|sign)[\w.-]*\s*=\s*([^&;,\s]+)", re.I
+    r"(?:^|[?&;,\s])[\w.-]{0,64}(?:pass|pwd|secret|token|key|auth|sign)[\w.-]{0,64}"
+    # Up to a comma, and again with what may have commas or spaces in it.
+    r"\s*=\s*(?=('[^']{0,256}'|\"[^\"]{0,256}\"|[^&;\s]{1,256}))([^&;,\s]+)",
+    re.I,
 )
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _PERCENT = re.compile("%..")
 #: What is left as it is in a URL: by quote() in a query and in a path, by JavaScript, by Django.
 _SAFE = ("", "/", "!*'()", "/#%[]=:;$&()+,!?@'*~")
+
+_CONTAINERS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
+
+# In whose URLs a user without a password is no secret.
+_DATABASES = ("postgres", "postgis", "pgsql", "mysql", "oracle", "mssql", "redshift", "cockroach")
+
+#: From how many characters on the path of a web address is looked for: those of webhooks are keys.
+_PATH = 16
 
 # What is no secret in a tree with a password in it (as Amazon RDS writes them), as in a URL.
 _PUBLIC = {"dbclusteridentifier", "dbinstanceidentifier", "dbname", "engine", "host", "username"}
@@ -52,18 +69,26 @@ class Loaded:
     """
 
     def __init__(self) -> None:
+        #: What is looked for: the values and their parts.
         self.values: frozenset[SecretStr] = frozenset()
-        _everybody.add(self)
-        weakref.finalize(self, _changed).atexit = False
+        with _lock:
+            _everybody.add(self)
 
     def add(self, values: Iterable[str]) -> None:
         """Hide these too."""
-        more = self.values.union(map(SecretStr, values))
-        if more != self.values:
-            self.values = more
-            _changed()
+        unknown = [value for value in values if value not in self.values]
+        found = {SecretStr(part) for value in unknown for part in parts(value)}
+        with _lock:
+            if found <= self.values:
+                return
+            if not self.values:
+                weakref.finalize(self, _changed).atexit = False
+            self.values |= found
+        _changed()
 
 
+#: Held while holders change, and while a matcher is built: once for all threads.
+_lock = threading.RLock()
 _everybody: weakref.WeakSet[Loaded] = weakref.WeakSet()
 
 
@@ -71,20 +96,22 @@ class Matcher:
     """Finds values, in all of their forms, in one pass over a text.
 
     Args:
-        values: the values.
+        texts: the values and their `parts`.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        texts = {part for value in values for part in parts(value)}
+    def __init__(self, texts: Iterable[str] = ()) -> None:
         found = {_raw(form) for text in texts for form in forms(text)}
-        found = {form for form in found if len(form) >= FLOOR}
-        counts = Counter(gram for form in found for gram in _grams(form))
-        self._forms: dict[int, list[tuple[int, bytes]]] = {}
-        for form in found:
+        self._forms = {SecretBytes(form) for form in found if len(form) >= FLOOR}
+        #: Four bytes as a number: where they stand in forms, and how long those are.
+        self._known: dict[int, list[tuple[int, int]]] = {}
+        counts = Counter(gram for form in self._forms for gram in _grams(form))
+        for form in self._forms:
             start = _rarest(form, counts)
             for at in range(start, start + _GRAM):
                 number = int.from_bytes(form[at : at + _GRAM], sys.byteorder)
-                self._forms.setdefault(number, []).append((at, form))
+                places = self._known.setdefault(number, [])
+                if (at, len(form)) not in places:
+                    places.append((at, len(form)))
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -101,14 +128,14 @@ class Matcher:
 
     def _spans(self, raw: bytes) -> list[tuple[int, int]]:
         """Where values begin and end."""
-        known = self._forms
+        known, forms = self._known, self._forms
         numbers = memoryview(raw)[: len(raw) // _GRAM * _GRAM].cast("I")
         hits = [(at * _GRAM, number) for at, number in enumerate(numbers) if number in known]
         return sorted(
-            (at - offset, at - offset + len(form))
+            (at - offset, at - offset + length)
             for at, number in hits
-            for offset, form in known[number]
-            if at >= offset and raw.startswith(form, at - offset)
+            for offset, length in known[number]
+            if at >= offset and raw[at - offset : at - offset + length] in forms
         )
 
 
@@ -136,19 +163,34 @@ def matcher() -> Matcher:
     """The matcher of all loaded values, built anew when they are others."""
     global _built
     generation, found = _built
-    if generation is not _generation:
-        # Before the values are read: if they change meanwhile, this one is known to be too old.
-        generation = _generation
-        found = Matcher({str(value) for loaded in _everybody for value in loaded.values})
-        _built = (generation, found)
+    if generation is _generation:
+        return found
+    with _lock:
+        generation, found = _built
+        if generation is not _generation:
+            # Before the values are read: if they change meanwhile, this one is known to be too old.
+            generation = _generation
+            found = Matcher({str(value) for loaded in _everybody for value in loaded.values})
+            _built = (generation, found)
     return found
 
 
 def _changed() -> None:
     """Forget the matcher; it may run at any moment, when somebody's values are collected."""
+    # So it takes no lock.
     global _generation, _built
     _generation = object()
     _built = (None, _NOTHING)
+
+
+def _renew_lock() -> None:
+    """In a process that was forked meanwhile: the thread that has the lock is not in it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def is_anything_loaded() -> bool:
@@ -169,14 +211,14 @@ def redact(text: str) -> str:
 
 
 def scrub(tree: Any) -> Any:
-    """Hide every loaded value in the strings, keys and bytes of lists, tuples and dicts.
+    """Hide every loaded value in the strings, keys and bytes of lists, tuples, sets and dicts.
 
     Args:
         tree: such as an event of Sentry. It is not changed.
 
     Returns:
-        A tree of the same form, in which a `SecretStr` of any length is a mask too; what is
-        neither of these types stays as it is.
+        A tree of the same form, in which a `SecretStr` of any length is a mask too; what
+        is of none of these types stays as it is.
     """
     return _scrubbed(tree, matcher())
 
@@ -190,8 +232,11 @@ def _scrubbed(tree: Any, found: Matcher) -> Any:
         return MASK.encode() if found.finds(bytes(tree)) else tree
     if isinstance(tree, dict):
         return {_scrubbed(key, found): _scrubbed(value, found) for key, value in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)(_scrubbed(inner, found) for inner in tree)
+    for kind in _CONTAINERS:
+        if isinstance(tree, kind):
+            clean = kind(_scrubbed(inner, found) for inner in tree)
+            # How a subclass is made is not known: it stays, or becomes a plain one.
+            return clean if type(tree) is kind or clean != tree else tree
     return tree
 
 
@@ -205,26 +250,45 @@ def parts(value: str) -> set[str]:
         value: the text of a secret.
 
     Returns:
-        Itself; the strings in a JSON tree; the credentials in a URL; the items of a list; the
-        lines of a PEM file; `FLOOR` characters long or longer.
+        Itself; what it is in base64, if that is text; the strings in a JSON tree; the credentials
+        in a URL, and the path of a web address; the items of a list; the lines of a PEM file;
+        `FLOOR` characters long or longer.
     """
-    found = {value}
-    if value[:1] in ("{", "[", '"'):
-        for leaf in _leaves(value):
-            found |= parts(leaf) if leaf != value else set()
-    elif "\n" in value:
-        found.update(line.strip() for line in value.splitlines() if not line.startswith("-----"))
-    else:
-        for item in (value, *_items(value)):
+    found = {value} | _decoded(value)
+    leaves = _leaves(value.lstrip("\ufeff \t\r\n"))
+    if leaves is None:
+        for item in (value, *(_lines(value) if "\n" in value else _items(value))):
             found |= {item, *_credentials(item)}
+    else:
+        for leaf in leaves:
+            found |= parts(leaf) if leaf != value else set()
     return {part for part in found if len(part) >= FLOOR}
 
 
-def _leaves(text: str) -> list[str]:
+def _decoded(value: str) -> set[str]:
+    """The parts of the text that a value is in base64, as the keys of some services are."""
+    if len(value) < FLOOR:
+        return set()
+    try:
+        text = value.translate(_URL_SAFE)
+        padding = "=" * (-len(text) % 4)
+        return parts(base64.b64decode(text + padding, validate=True).decode())
+    except ValueError:
+        return set()
+
+
+def _leaves(text: str) -> list[str] | None:
+    """The strings in a JSON tree; None where it is none."""
+    if text[:1] not in ("{", "[", '"'):
+        return None
     try:
         return list(_strings(json.loads(text)))
     except (ValueError, RecursionError):
-        return []
+        return None
+
+
+def _lines(value: str) -> list[str]:
+    return [line.strip() for line in value.splitlines() if not line.startswith("-----")]
 
 
 def _strings(tree: Any) -> Iterator[str]:
@@ -234,7 +298,7 @@ def _strings(tree: Any) -> Iterator[str]:
         for inner in tree:
             yield from _strings(inner)
     elif isinstance(tree, dict):
-        public = _PUBLIC if "password" in tree else ()
+        public = _PUBLIC if "password" in map(str.lower, tree) else ()
         for key, inner in tree.items():
             if key.lower() not in public:
                 yield from _strings(inner)
@@ -242,14 +306,25 @@ def _strings(tree: Any) -> Iterator[str]:
 
 def _credentials(value: str) -> set[str]:
     """What is secret in a URL or a connection string, as it is written and decoded."""
-    found = set(_SECRET_MEMBER.findall(value))
+    found = {text for pair in _SECRET_MEMBER.findall(value) for text in pair}
+    found |= {text[1:-1] for text in found if text[:1] in ("'", '"') and text[-1] == text[0]}
     try:
         url = urlsplit(value)
-        # A DSN has a key and no password; a name beside a password is none.
-        found.add(url.password or url.username or "")
     except ValueError:
-        pass
+        return found
+    # A DSN has a key and no password; a name beside a password is none.
+    user = "" if url.scheme.startswith(_DATABASES) else url.username
+    found.add(url.password or user or _password_in_two(value))
+    if url.scheme in ("http", "https"):
+        paths = {url.path, f"{url.path}?{url.query}"} if url.query else {url.path}
+        found.update(path for path in paths if len(path) >= _PATH)
     return found | {unquote(text) for text in found}
+
+
+def _password_in_two(value: str) -> str:
+    """A password with a # or a / in it, where a URL would seem to go on behind its host."""
+    before = value.partition("://")[2].rpartition("@")[0]
+    return before.partition(":")[2]
 
 
 def _items(value: str) -> set[str]:
@@ -279,7 +354,7 @@ def forms(text: str) -> set[str]:
     quoted = {quote_plus(raw), *(quote(raw, safe=safe) for safe in _SAFE)}
     quoted |= {quote(form, safe="") for form in (*quoted, *whole)}
     quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
-    return {*shown, *quoted, *whole, *map(html.escape, (*shown, *quoted))}
+    return {*shown, *quoted, *whole, *(text for form in (*shown, *quoted) for text in _htmls(form))}
 
 
 def _escaped(text: str) -> Iterator[str]:
@@ -297,6 +372,12 @@ def _jsons(text: str) -> Iterator[str]:
         form = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield form
         yield form.translate({ord(char): f"\\u{ord(char):04X}" for char in "<>&"})  # json_script
+
+
+def _htmls(text: str) -> Iterator[str]:
+    form = html.escape(text)
+    yield form
+    yield form.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")  # Jinja's
 
 
 def _base64s(raw: bytes) -> Iterator[str]:

@@ -77,6 +77,9 @@ class RedactingExceptionReporter(ExceptionReporter):
             return mark_safe(UNREPORTABLE.format(type(exc).__name__))  # noqa: S308 - a name
 
 
+_PLAIN = (type(None), bool, int, float, bytes, list, tuple, set, frozenset, dict)
+
+
 class _Shown:
     """Stands for an object, and prints as the clean text that was made of it."""
 
@@ -88,7 +91,7 @@ class _Shown:
 
 
 def hidden(value: Any) -> Any:
-    """What may be shown in the place of a value: itself, if there is nothing in it to hide.
+    """What may be shown in the place of a value.
 
     Django prints it with ``pprint``, which breaks long texts in pieces that nobody would
     recognise, and cuts off the rest; so it is looked at before that.
@@ -97,7 +100,8 @@ def hidden(value: Any) -> Any:
         value: anything.
 
     Returns:
-        The same object; or a string, or an object that prints as the redacted ``repr``.
+        The same value, if it is a plain one; or a string, or an object that prints as the redacted
+        ``repr``.
     """
     if isinstance(value, str):
         return value if isinstance(value, SecretStr) else redact(value)
@@ -106,7 +110,9 @@ def hidden(value: Any) -> Any:
         clean = redact(text)
     except Exception:
         return value  # Django's pprint will say what went wrong; the reporter reads that too
-    return value if clean == text else _Shown(clean)
+    # An object is printed only here: the repr of a queryset is a query. Of plain values and
+    # containers pprint makes lines, as long as there is nothing to hide.
+    return value if clean == text and isinstance(value, _PLAIN) else _Shown(clean)
 
 
 def _parameters(found: Any) -> MultiValueDict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .redaction import scrub
+from .redaction import redact, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ _HARMLESS = ("event_id", "timestamp", "level", "platform", "release", "environme
 
 
 def before_send(event: Any, hint: Any) -> Any:  # noqa: ARG001
-    """For ``sentry_sdk.init(before_send=…)``; for ``before_send_transaction`` and logs as well.
+    """For ``sentry_sdk.init(before_send=…)``, ``before_send_transaction`` and ``before_send_log``.
 
     Args:
         event: what is going to be sent.
@@ -24,10 +24,21 @@ def before_send(event: Any, hint: Any) -> Any:  # noqa: ARG001
         The event without values. If that fails, only that there was one.
     """
     try:
-        return scrub(event)
+        return _as_sent(scrub(event))
     except Exception as exc:
         kept = {key: event[key] for key in _HARMLESS if key in event}
         return {**kept, "message": f"an event that could not be redacted: {type(exc).__name__}"}
+
+
+def _as_sent(tree: Any) -> Any:
+    """The attributes of a log may be objects, such as a request: Sentry sends their ``repr``."""
+    if isinstance(tree, dict):
+        return {key: _as_sent(inner) for key, inner in tree.items()}
+    if tree is None or isinstance(tree, (str, bytes, int, float, list, tuple)):
+        return tree
+    text = repr(tree)
+    clean = redact(text)
+    return tree if clean == text else clean
 
 
 def redacting(own: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import hypothesis
 import pytest
@@ -37,6 +39,17 @@ def aws_server() -> Iterator[EmbeddedAWS]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def one_loader() -> Iterator[None]:
+    """botocore reads its models for every session anew, which is most of a command's time."""
+    import botocore.session
+
+    with mock.patch.object(
+        botocore.session, "create_loader", functools.cache(botocore.session.create_loader)
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)

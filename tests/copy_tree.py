@@ -5,6 +5,7 @@ What is left can only import the package that tox installed: the wheel.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,21 +15,22 @@ from pathlib import Path
 def main(source: Path, target: Path) -> None:
     """Copy ``source`` to ``target``, which is made anew."""
     shutil.rmtree(target, ignore_errors=True)
-    for name in _files(source):
+    for name in files_of(source):
         if name.parts[0] != "django_kms_secrets":
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name)
 
 
-def _files(source: Path) -> list[Path]:
+def files_of(source: Path) -> list[Path]:
+    """The tracked and new files below ``source``, relative to it."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listing = subprocess.run(command, cwd=source, check=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError):
         # A tree without git, such as an unpacked sdist: every file but what tools leave behind.
-        skipped = {".tox", ".venv", ".venv-tox", ".git", "__pycache__"}
+        left = re.compile(r"\.tox|\.venv.*|\.git|__pycache__")
         found = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
-        return [path for path in found if skipped.isdisjoint(path.parts)]
+        return [path for path in found if not any(map(left.fullmatch, path.parts))]
     names = (Path(name) for name in listing.decode().split("\0") if name)
     return [name for name in names if (source / name).is_file()]
 

@@ -14,7 +14,7 @@ from ..exceptions import (
     SecretsError,
     VersionConflict,
 )
-from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr
+from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,10 +39,15 @@ class BaseStore(abc.ABC):
     A subclass takes its OPTIONS as keyword-only arguments of ``__init__``; their names are the
     only spelling an option has, and its ``__init__`` touches nothing but them. Between ``open``
     and ``close`` (or inside ``with store:``) the other methods may be called, from any thread.
+
+    A value that is written is masked first, ``value = masked(value)``: the traceback of an error
+    shows the variables of the frames.
     """
 
     #: What a URL of this store begins with.
     scheme: ClassVar[str] = ""
+    #: The options that are dicts, which a URL writes as ``?option.key=value``.
+    dict_options: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +176,7 @@ class BaseStore(abc.ABC):
         Returns:
             The versions that are now current, in the order of ``values``.
         """
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         return put_runs(values.items(), lambda pair: [self.put(*pair)])
@@ -188,6 +194,7 @@ class BaseStore(abc.ABC):
         Raises:
             VersionConflict: somebody else wrote first.
         """
+        value = masked(value)
         return self.put(name, value, expected=expected)
 
     def rollback(self, name: str, version: str) -> SecretVersion:
@@ -231,6 +238,10 @@ class BaseStore(abc.ABC):
 
     def check(self) -> Iterable[CheckMessage]:
         """Look at the OPTIONS, offline, for what a system check should report."""
+        return ()
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """The same, for what ``check --deploy`` should report where DEBUG is off."""
         return ()
 
 
@@ -361,6 +372,17 @@ def already_current(name: str, version: str, place: str) -> VersionConflict:
         f"version {version} of {name} in {place} is the current one",
         hint=f"`secrets history {name}` lists the others",
         names=[name],
+    )
+
+
+def not_for_servers(store: BaseStore) -> CheckMessage:
+    """W005, of a store that has nothing to protect it but the machine it is on."""
+    from django.core.checks import Warning  # noqa: A004
+
+    return Warning(
+        f"DEBUG is off, and secrets come from {store.place}, which is for development and tests",
+        hint="read them from a CredStash table or Secrets Manager where the site is served",
+        id="kms_secrets.W005",
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from typing import Any
 
     from ..aws import Service, Timeouts
@@ -158,6 +160,37 @@ class RotatingStore(abc.ABC):
         Args:
             name: the name, without the store's prefix.
             version: what `start_rotation` gave.
+        """
+
+
+@dataclass(frozen=True)
+class Age:
+    """How old the current value of a secret is, as far as its store knows.
+
+    Attributes:
+        rotated: whether there was another value before it; None where that is not known.
+        written: when it was written, or, if not `exact`, the day that it is not younger than;
+            None where the service records no dates.
+        exact: whether that is the date of this value.
+    """
+
+    rotated: bool | None
+    written: datetime | None = None
+    exact: bool = True
+
+
+class AgedStore(abc.ABC):
+    """A store that knows something of how old its values are."""
+
+    @abc.abstractmethod
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """How old the current values are; no value is read for it.
+
+        Args:
+            entries: what `list_secrets` gave of the names that are asked about.
+
+        Returns:
+            An age for each name that has a current value.
         """
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import formats
 from ..exceptions import SecretsError, StoreNotReady
-from ..files import is_there, locked, make_directory, read_text, write_private
+from ..files import exposure, is_there, locked, make_directory, read_text, write_private
 from ..formats import dotenv
-from ..types import CURRENT, Secret, SecretStr, SecretVersion
-from .base import ABSENT, BaseStore, checked, expect, not_found
+from ..types import CURRENT, Secret, SecretStr, SecretVersion, masked
+from .base import ABSENT, BaseStore, checked, expect, not_for_servers, not_found
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from django.core.checks import CheckMessage
 
 #: The only version of every secret in a file.
 VERSION = "1"
@@ -64,6 +66,7 @@ class FileStore(BaseStore):
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Change or add one value."""
+        value = masked(value)
         checked(name, value)
         with locked(self.path.parent):
             values = self._read()
@@ -74,6 +77,7 @@ class FileStore(BaseStore):
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """Change or add many values in one write."""
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         with locked(self.path.parent):
@@ -94,6 +98,25 @@ class FileStore(BaseStore):
         make_directory(self.path.parent)
         write_private(self.path, "" if self._format == "dotenv" else "{}\n")
         return True
+
+    def check(self) -> Iterable[CheckMessage]:
+        """W006: others than its owner can read the file, or its owner is somebody else."""
+        from django.core.checks import Warning  # noqa: A004
+
+        found = exposure(self.path)
+        if not found:
+            return []
+        return [
+            Warning(
+                f"{self.place} {found}",
+                hint=f"`chmod 600 {self.path}`; the user who runs the site should own it",
+                id="kms_secrets.W006",
+            )
+        ]
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W005: it is for development."""
+        return [not_for_servers(self)]
 
     def _text(self) -> str:
         if not is_there(self.path):

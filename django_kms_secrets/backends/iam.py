@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import abc
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..exceptions import SecretsError
 from .capabilities import AWSStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+
+#: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-id
+_KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+#: https://docs.aws.amazon.com/kms/latest/APIReference/API_AliasListEntry.html
+_ALIAS = re.compile(r"(arn:[\w-]+:kms:[\w-]+:\d{12}:)?alias/[\w/-]+", re.ASCII)
+
+#: What a fact is that goes into a policy, wherever it comes from.
+ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+KEY_ARN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+", re.ASCII)
 
 #: Whom `PolicyStore.statements` knows.
 ROLES = ("reader", "writer", "rotator", "admin")
@@ -53,14 +65,14 @@ class Statement:
         actions: such as ``dynamodb:Query``.
         resources: on what; ``*`` where AWS knows no resource.
         conditions: operator -> condition key -> values, any of which will do.
-        note: what whoever grants it should know; "" for nothing.
+        notes: what whoever grants it should know.
     """
 
     sid: str
     actions: Sequence[str]
     resources: Sequence[str | Arn | KeyOf]
     conditions: Mapping[str, Mapping[str, Sequence[str | Arn]]] = field(default_factory=dict)
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 class PolicyStore(AWSStore):
@@ -99,7 +111,18 @@ def plain(text: str) -> str:
 
 
 def key_arn(key_id: str, region: str | None) -> str | Arn | KeyOf:
-    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS."""
-    if "alias/" in key_id:
+    """The ARN of a KMS key, as far as it can be told from how it is named in OPTIONS.
+
+    Raises:
+        SecretsError: this names no key.
+    """
+    if _ALIAS.fullmatch(key_id):
         return KeyOf(key_id, region)
-    return key_id if key_id.startswith("arn:") else Arn("kms", region, f"key/{key_id}")
+    if KEY_ARN.fullmatch(key_id):
+        return key_id
+    if _KEY_ID.fullmatch(key_id):
+        return Arn("kms", region, f"key/{key_id}")
+    raise SecretsError(
+        f"key_id {key_id!r} is not the id, the alias or the ARN of a KMS key",
+        hint="an alias begins with alias/",
+    )

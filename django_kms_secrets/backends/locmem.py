@@ -6,12 +6,22 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion
-from .base import ABSENT, BaseStore, already_pending, checked, expect, not_found
-from .capabilities import StagedStore
+from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion, masked
+from .base import (
+    ABSENT,
+    BaseStore,
+    already_pending,
+    checked,
+    expect,
+    not_for_servers,
+    not_found,
+)
+from .capabilities import Age, AgedStore, StagedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from django.core.checks import CheckMessage
 
 _LOCK = threading.Lock()
 
@@ -42,7 +52,7 @@ class _Versions:
 _STORES: dict[str, dict[str, _Versions]] = {}
 
 
-class LocMemStore(BaseStore, StagedStore):
+class LocMemStore(BaseStore, StagedStore, AgedStore):
     """A dict in this process. Stores of the same name share it.
 
     Options:
@@ -78,6 +88,7 @@ class LocMemStore(BaseStore, StagedStore):
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Append a version."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._secrets.get(name, _Versions())
@@ -95,6 +106,7 @@ class LocMemStore(BaseStore, StagedStore):
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Keep it beside the others."""
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             versions = self._versions(name)
@@ -120,6 +132,18 @@ class LocMemStore(BaseStore, StagedStore):
         """Forget all that were current before the current one."""
         with _LOCK:
             del self._versions(name, PREVIOUS).kept[:-1]
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """By the number of the current version; there are no dates."""
+        return {
+            entry.name: Age(rotated=entry.version != "1")
+            for entry in entries
+            if CURRENT in entry.stages
+        }
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W005: it is for tests."""
+        return [not_for_servers(self)]
 
     def _versions(self, name: str, needed: str = CURRENT) -> _Versions:
         """What is kept of a name, if it has a version at that stage."""

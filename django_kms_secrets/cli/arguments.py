@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..exceptions import SecretsError
+from ..types import SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ def overrides_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_value(
     argument: str, console: Console, *, instead: str = "leave it out to be asked, or use - or @FILE"
-) -> str:
+) -> SecretStr:
     """Read a value as credstash does: ``-`` is stdin, ``@FILE`` a file, all else the value.
 
     Nothing is stripped. A value on the command line, and one that ends in a line break, are
@@ -121,13 +122,13 @@ def read_value(
             "warning: the value was on the command line, where `ps` and the shell's history show "
             f"it; {instead}"
         )
-        return argument
+        return SecretStr(argument)
     if value.endswith("\n"):
         console.say("warning: the value ends with a line break, and is stored with it")
     return value
 
 
-def read_file(argument: str) -> str:
+def read_file(argument: str) -> SecretStr:
     """All of a file, given as ``FILE`` or ``@FILE``, as text.
 
     Raises:
@@ -140,7 +141,7 @@ def read_file(argument: str) -> str:
             "there is no file of the name that was given, or it cannot be reached",
             hint="check the path; a value that begins with @ goes through stdin (-)",
         )
-    return files.read_text(path)
+    return SecretStr(files.read_text(path))
 
 
 def path_of(argument: str) -> Path:
@@ -159,7 +160,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_stdin() -> str:
+def read_stdin() -> SecretStr:
     """All of stdin as text.
 
     Raises:
@@ -167,4 +168,4 @@ def read_stdin() -> str:
     """
     if sys.stdin is None:
         raise SecretsError("stdin is closed", hint="send the values to it, or name a file")
-    return files.decode(sys.stdin.buffer.read(files.MAX_BYTES + 1), "stdin")
+    return SecretStr(files.decode(sys.stdin.buffer.read(files.MAX_BYTES + 1), "stdin"))

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import SecretsError
+from ..types import SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +113,7 @@ class Console:
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise SecretsError("not done", hint="answer y to do it")
 
-    def prompt(self, name: str) -> str:
+    def prompt(self, name: str) -> SecretStr:
         """Ask for a value on the terminal, without an echo.
 
         Raises:
@@ -124,7 +125,7 @@ class Console:
                 hint=f"write `put {name} -` to read it from stdin, or @FILE",
             )
         with contextlib.suppress(EOFError):
-            return getpass.getpass(f"{name}: ")
+            return SecretStr(getpass.getpass(f"{name}: "))
         self.say("")
         raise SecretsError(f"no value for {name}: the input ended", hint="type it, then Enter")
 

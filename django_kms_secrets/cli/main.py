@@ -13,6 +13,7 @@ from ..config import URL_VARIABLE, read_config
 from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
+    audit,
     delete,
     doctor,
     get,
@@ -69,6 +70,7 @@ VERBS: dict[str, Verb | Starter] = {
     "reencrypt": reencrypt,
     "policy": policy,
     "doctor": doctor,
+    "audit": audit,
     "delete": delete,
 }
 
@@ -119,7 +121,9 @@ def _set_aside(args: list[str]) -> tuple[list[str], dict[str, str]]:
 def _put_back(value: Any, literal: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_put_back(inner, literal) for inner in value]
-    return literal.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str) and value in literal:
+        return type(value)(literal[value])  # a SecretStr stays one
+    return value
 
 
 # What argparse says of an argument that it refuses, and then repeats.

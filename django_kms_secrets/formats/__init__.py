@@ -87,6 +87,13 @@ def dump(values: Mapping[str, str], format: str, *, target: str = "") -> str:  #
 
 
 def _dump_csv(values: Mapping[str, str]) -> str:
+    broken = [name for name, value in values.items() if "\0" in name + value]
+    if broken:  # nor can many readers
+        raise SecretsError(
+            f"csv cannot have the NUL of {', '.join(map(repr, broken))}",
+            hint="write another format",
+            names=broken,
+        )
     # Everything is quoted: QUOTE_MINIMAL leaves a bare carriage return unquoted.
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")

@@ -28,7 +28,8 @@ _COMMENT = re.compile(r"(?:\A|[ \t])#.*", re.DOTALL)
 _ESCAPE = re.compile(r'\\([\\"nrt$`])')
 _UNESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
-_OUR_NAME = re.compile(r"[^\s=#'\"]+")
+# A byte order mark at the start of a file is passed over, also where it belongs to the first name.
+_OUR_NAME = re.compile(r"(?!\ufeff)[^\s=#'\"]+")
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: What a single-quoted value may not hold in one of the readers.
 _NOT_SINGLE = re.compile(r"['\\\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]|\A\".*\"\Z")

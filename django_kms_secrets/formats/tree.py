@@ -10,12 +10,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SecretsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: How deep trees may be nested. What reads and changes them is recursive, and so is Python's JSON,
+#: which gives up at depths of its own.
+DEEPEST = 100
 
 #: What `reach` gives where there is nothing.
 MISSING: Any = object()
@@ -37,6 +42,7 @@ def load(text: str) -> Any:
             parse_constant=_no_constant,
             parse_float=_finite,
         )
+        _check_depth(text, value)
         if _HALF.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
@@ -116,6 +122,11 @@ def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
     return texts
 
 
+def roots(name: str) -> list[str]:
+    """The name itself, and the names of trees that a dotted name may reach into."""
+    return [name, *(name[:end] for end, char in enumerate(name) if char == ".")]
+
+
 def reach(values: Mapping[str, Any], path: str) -> Any:
     """Follow a dotted name into trees; a name that has dots itself comes first.
 
@@ -188,11 +199,26 @@ def _typed(text: str, old: Any) -> Any:
     return value if isinstance(value, (dict, list)) or text_of(value) == text else text
 
 
+def _check_depth(text: str, value: Any) -> None:
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    if level:
+        raise _Refused("nested too deeply")
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in pairs)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         raise _Refused(f"more than once: {', '.join(twice)}")
     return values
 

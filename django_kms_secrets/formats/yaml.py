@@ -13,6 +13,9 @@ except ImportError:
     raise SecretsError("YAML needs PyYAML", hint="pip install 'django-kms-secrets[yaml]'") from None
 
 
+#: PyYAML takes some 130 bytes of memory for each of a file: for these half a gigabyte (characters).
+LONGEST = 4 * 1024 * 1024
+
 _ALIAS = "aliases are not allowed"
 _TWICE = "a name stands more than once"
 _ODD_BREAK = re.compile("[\x85\u2028\u2029]")
@@ -38,8 +41,13 @@ def load(text: str) -> Any:
     """Parse one YAML document.
 
     Raises:
-        SecretsError: it is not YAML, a name stands twice, or there are aliases; with the line.
+        SecretsError: it is too long or not YAML, a name stands twice, or there are aliases; with
+            the line.
     """
+    if len(text) > LONGEST:
+        raise SecretsError(
+            f"the YAML is longer than {LONGEST:,} characters", hint="write it as JSON"
+        )
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as exc:
@@ -50,7 +58,7 @@ def load(text: str) -> Any:
         where = "a character that YAML does not allow"
     except RecursionError:
         where = "nested too deeply"
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         # PyYAML's own for a value that is not of its type, such as ``!!bool maybe``.
         where = "a number, date or other type that cannot be read"
     raise SecretsError(f"not valid YAML ({where})", hint="quote the values")

@@ -63,7 +63,7 @@ _THROTTLED_CODES = {
 }
 _THROTTLED_STATUS = 429
 # Failures that another attempt would only repeat.
-_FINAL = {"ResponseParserError", "SSLError"}
+_FINAL = {"SSLError"}
 
 # For a container's agent: seconds for an attempt, attempts, seconds between them. botocore's.
 _AGENT_SECONDS, _AGENT_ATTEMPTS, _AGENT_PAUSE = 2.0, 3, 1.0
@@ -77,11 +77,13 @@ class Answer:
         reply: what a boto3 client returns, or its ClientError has as its response.
         code: AWS's code of an error; "" for none.
         failure: the name of botocore's exception for what gave no answer; "" for an answer.
+        unreadable: why it is none of AWS's; "" for one that is.
     """
 
     reply: dict[str, Any] = field(default_factory=dict)
     code: str = ""
     failure: str = ""
+    unreadable: str = ""
 
     @property
     def is_throttled(self) -> bool:
@@ -91,8 +93,8 @@ class Answer:
     @property
     def is_final(self) -> bool:
         """Whether another attempt would be of no use."""
-        if self.failure:
-            return self.failure in _FINAL
+        if self.failure or self.unreadable:
+            return self.failure in _FINAL or bool(self.unreadable)
         transient = self.code in _TRANSIENT_CODES or self._status in _TRANSIENT_STATUS
         return not (transient or self.is_throttled)
 
@@ -101,8 +103,8 @@ class Answer:
         return int(self.reply["ResponseMetadata"]["HTTPStatusCode"]) if self.reply else 0
 
 
-class NoCredentials(Exception):
-    """A container's agent gives none; the text is the name of botocore's exception for it."""
+class CredentialRetrievalError(Exception):
+    """A container's agent gives none; botocore's exception for it has the same name."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def make_clients(
         connect_timeout, read_timeout: seconds.
 
     Raises:
-        NoCredentials: the container's agent gives none.
+        CredentialRetrievalError: the container's agent gives none.
         OSError, ValueError: its token cannot be read, or is none.
     """
     named = {name: endpoints.region_of(region, os.environ) for name, region in regions.items()}
@@ -285,7 +287,7 @@ def _of_container() -> Credentials:
             found = credentials.from_reply(replies.parsed(content))
             if found:
                 return found
-    raise NoCredentials("CredentialRetrievalError")
+    raise CredentialRetrievalError
 
 
 def _connection(
@@ -343,14 +345,14 @@ def _answer(
     if checksum is not None and checksum != str(zlib.crc32(content)):
         return Answer(failure="ChecksumError")
     metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
-    if status > http.client.MULTIPLE_CHOICES:
-        code, text = replies.read_error(status, content)
-        error = {"Code": code, "Message": text}
-        return Answer({"Error": error, "ResponseMetadata": metadata}, code=code)
     try:
-        return Answer({**replies.read(operation, content), "ResponseMetadata": metadata})
-    except ValueError:
-        return Answer(failure="ResponseParserError")
+        if status <= http.client.MULTIPLE_CHOICES:
+            return Answer({**replies.read(operation, content), "ResponseMetadata": metadata})
+        code, text = replies.read_error(status, content)
+    except (ValueError, RecursionError) as exc:
+        return Answer(unreadable=type(exc).__name__)
+    error = {"Code": code, "Message": text}
+    return Answer({"Error": error, "ResponseMetadata": metadata}, code=code)
 
 
 def _pause(answer: Answer, attempt: int) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("no text")
+    value.encode("utf-8")  # half of a character is an error, here and not where it is shown
     return value
 
 
@@ -84,7 +85,8 @@ def read(operation: str, body: bytes) -> dict[str, Any]:
     """Read the reply of an operation that succeeded. What is no JSON object has no members.
 
     Raises:
-        ValueError: a member is not what it should be.
+        ValueError: a member is not what it should be, or the text is no UTF-8.
+        RecursionError: it is nested too deeply.
     """
     members: dict[str, Any] = _read(SHAPES[operation], parsed(body))
     return members
@@ -106,11 +108,15 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """A JSON object. As botocore has it, what is no JSON at all is a message."""
-    text = body.decode("utf-8", "replace")
+    """A JSON object. As botocore has it, what is no JSON at all is a message.
+
+    Raises:
+        ValueError, RecursionError: as `read`.
+    """
+    text = body.decode("utf-8")
     try:
         parsed = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+    except ValueError:
         return {"message": text}
     return parsed if isinstance(parsed, dict) else {}
 

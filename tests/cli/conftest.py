@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import urllib.request
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import django
 import pytest
@@ -58,14 +56,8 @@ def _django() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_loader() -> Iterator[None]:
-    """botocore reads its models for every session anew, which is most of a command's time."""
-    import botocore.session
-
-    with mock.patch.object(
-        botocore.session, "create_loader", functools.cache(botocore.session.create_loader)
-    ):
-        yield
+def _quick(one_loader: None) -> None:
+    """Most commands here make a client."""
 
 
 @pytest.fixture
@@ -111,6 +103,7 @@ def file_url(tmp_path: Path) -> str:
     """A file with three secrets."""
     path = tmp_path / "store.json"
     path.write_text('{"A": "1", "B": "two words", "tree": {"inner": {"leaf": "l"}}}')
+    path.chmod(0o600)
     return f"file://{path}"
 
 

@@ -196,3 +196,31 @@ class TestOnline:
         with aws.counted() as sent:
             ready.manage("check").ok()
         assert sent == {"dynamodb.Query": 4 + 2, "trentservice.Decrypt": 4 + 1}
+
+
+class TestAudit:
+    """`secrets audit` in a process of its own, on the site's real settings."""
+
+    def test_what_the_settings_read(self, ready, aws):
+        """The settings read what the store has: nothing was ever rotated, and that is all."""
+        with aws.counted() as sent:
+            done = ready.manage("secrets", "audit")
+        assert done.code == 1
+        assert [line.split("\t")[:2] for line in done.out.splitlines()] == [
+            ["never-rotated", name] for name in NAMES
+        ]
+        assert MARK not in done.words
+        assert sent == {"dynamodb.Scan": 1}
+        ready.manage("secrets", "audit", "--skip", "never-rotated").ok()
+
+    def test_what_is_missing_and_what_is_left_over(self, ready, url, fill):
+        """A name that only the store has, and one that only the settings have."""
+        fill({"OLD": MARK})
+        inside("module", url, ["delete", "site", "--yes"]).ok()
+        done = ready.manage("secrets", "audit", "--skip", "never-rotated", "-f", "json")
+        rows = json.loads(done.out)
+        assert [(row["finding"], row["name"]) for row in rows] == [
+            ("missing", "site"),
+            ("unused", "OLD"),
+        ]
+        assert done.code == 1

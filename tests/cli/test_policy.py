@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 import yaml
+from moto.sts.models import STSBackend
 
-from django_kms_secrets.policy import MANAGED_POLICY
+from django_kms_secrets.backends.iam import Arn, KeyOf, Statement
+from django_kms_secrets.policy import MANAGED_POLICY, Facts, as_cloudformation, as_terraform
 
 from .doors import inside
 
@@ -16,6 +19,9 @@ ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:ap-northeast-2:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TABLE = "credstash://notes?region_name=ap-northeast-2&names=A,B"
 GIVEN = ("--account", ACCOUNT, "--key-arn", KEY)
+#: What languages write in ways of their own, or not at all.
+ODD = '\b\f\n"\\b\x85\u2028\u00e9\U0001f511'
+ODD_QUOTED = quote(ODD, safe="")
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +77,15 @@ class TestOffline:
             ["*"],
         )
 
-    @pytest.mark.parametrize("suffix", ["", "-AbC123"])
-    def test_document_by_its_arn(self, suffix):
-        """An ARN in OPTIONS is taken as it is; the six characters are added if they are missing."""
-        arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes/live"
-        found = document("reader", url=f"secretsmanager:///{arn}{suffix}?region_name=eu-west-1")
-        assert found["Statement"][0]["Resource"] == [arn + (suffix or "-??????")]
+    @pytest.mark.parametrize("end", ["", "-AbC123", "-master"])
+    def test_document_by_its_arn(self, end):
+        """An ARN may lack AWS's six characters; where it seems to have them, both are allowed."""
+        arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes/live{end}"
+        url = f"secretsmanager:///{arn}?region_name=eu-west-1&key_id={KEY}"
+        secrets, key = document("reader", url=url)["Statement"]
+        expected = [arn, f"{arn}-??????"] if end else [f"{arn}-??????"]
+        assert secrets["Resource"] == expected
+        assert key["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"] == expected
 
     def test_key_of_secrets(self):
         """A key of one's own in Secrets Manager is allowed for these secrets only."""
@@ -124,6 +133,95 @@ class TestOffline:
         (table,) = document("reader", *GIVEN, url=url)["Statement"][0]["Resource"]
         assert table == f"arn:aws-us-gov:dynamodb:us-gov-west-1:{ACCOUNT}:table/credential-store"
 
+    def test_nothing_is_needed_for_what_is_known(self):
+        """A document by its ARN needs neither a region nor an account."""
+        arn = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:notes-AbC123"
+        found = document("reader", url=f"secretsmanager:///{arn}?key_id={KEY}")
+        both = [arn, f"{arn}-??????"]
+        assert [part["Resource"] for part in found["Statement"]] == [both, [KEY]]
+
+    def test_key_that_is_none(self):
+        """What is neither id nor alias nor ARN would be a policy for nothing."""
+        error = policy("reader", "--account", ACCOUNT, url=f"{TABLE}&key_id=credstash").failed()
+        assert "key_id 'credstash' is not the id, the alias or the ARN of a KMS key" in error
+        assert "begins with alias/" in error
+
+    @pytest.mark.parametrize(
+        "key_id",
+        [
+            f"{KEY}%22,%22*",
+            KEY.replace(ACCOUNT, "*"),
+            "arn:aws:kms:*",
+            "alias/%22",
+            "x%22alias/notes",
+            f"arn:aws:kms:*:{ACCOUNT}:alias/notes",
+        ],
+    )
+    def test_key_that_only_looks_like_one(self, key_id):
+        """The ARN of a key has nothing in it that means more than itself, and so has an alias."""
+        for store in (f"{TABLE}&key_id=", "secretsmanager:///notes?region_name=eu-west-1&key_id="):
+            error = policy("reader", "--account", ACCOUNT, url=store + key_id).failed()
+            assert "is not the id, the alias or the ARN of a KMS key" in error
+
+    def test_alias_by_its_arn(self):
+        """The ARN of an alias is one more way to name a key."""
+        arn = f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/notes/live"
+        done = policy("reader", "-f", "terraform", url=f"{TABLE}&key_id={arn}").ok()
+        assert f'key_id = "{arn}"' in done.out
+
+    def test_table_by_its_arn(self):
+        """A table may be named by its ARN, in another account too: that is the resource."""
+        arn = "arn:aws-cn:dynamodb:cn-north-1:210987654321:table/notes"
+        url = f"credstash://?table={arn}&region_name=cn-north-1&names=A"
+        for words in (["reader"], ["rotator"], ["admin"]):
+            for part in document(*words, *GIVEN, url=url)["Statement"]:
+                if part["Action"][0].startswith("dynamodb:"):
+                    assert part["Resource"] == [arn]
+        assert arn in policy("reader", "-f", "terraform", url=url).ok().out
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "*",
+            "ab",
+            "a" * 256,
+            "notes*",
+            "n/s",
+            "notes%0A",
+            "arn:aws:dynamodb:*:*:table/*",
+            f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/notes/index/x",
+        ],
+    )
+    def test_table_that_is_none(self, table):
+        """What DynamoDB takes for no table would be a policy for nothing, or for others."""
+        error = policy("reader", *GIVEN, url=f"{TABLE}&table={table}".replace("notes?", "?"))
+        assert "is not the name or the ARN of a DynamoDB table" in error.failed()
+
+    @pytest.mark.parametrize(
+        "context",
+        [
+            "context.env=a&context.Env=b",
+            "context.Name=a&bind_to_name=true",
+            "former_context.env=a&former_context.ENV=b",
+        ],
+    )
+    def test_keys_of_a_context_that_iam_takes_for_one(self, context):
+        """Condition keys have no case: such a context cannot be asked for."""
+        error = policy("reader", *GIVEN, url=f"{TABLE}&{context}").failed()
+        assert "differ only in case" in error
+
+    def test_key_of_secrets_is_pointed_out(self):
+        """Without key_id, whoever has a key of their own is told, once, to name it."""
+        for url in ("secretsmanager:///notes", "secretsmanager://?prefix=notes/"):
+            url += f"{'&' if '?' in url else '?'}region_name=eu-west-1"
+            for role in ("reader", "rotator"):
+                err = policy(role, "--account", ACCOUNT, url=url).ok().err
+                assert err.count("kms:Decrypt") == err.count("--key-arn ARN") == 1
+                assert err.count("lambda:InvokeFunction") == (role == "rotator")
+                assert "kms:Decrypt" not in policy(role, *GIVEN, url=url).ok().err
+        url = f"secretsmanager:///notes?region_name=eu-west-1&key_id={KEY}"
+        assert policy("reader", "--account", ACCOUNT, url=url).ok().err == ""
+
     def test_scan_is_pointed_out(self):
         """Without NAMES a reader scans the table, and whoever grants that is told what it means."""
         done = policy("reader", *GIVEN, url=TABLE.replace("&names=A,B", "&prefix=n/")).ok()
@@ -146,6 +244,46 @@ class TestAsking:
             assert key in text.out
             assert text.err == ""
 
+    def test_key_that_is_not_there(self, aws, url):
+        """An alias that names no key: what creates it."""
+        error = policy("reader", "--ask-aws", url=f"{url}&names=A&key_id=alias/none").failed()
+        assert "there is no KMS key alias/none in ap-northeast-2" in error
+        assert "`secrets setup --create-key`" in error
+
+    @pytest.mark.parametrize("language", ["json", "terraform", "cloudformation"])
+    @pytest.mark.parametrize(
+        "answer", ['x"]\n}\n${file("/etc/passwd")}', "*", KEY.replace("key/", "alias/"), f"{KEY}*"]
+    )
+    def test_answer_that_is_no_key(self, answer, language, aws, url):
+        """What KMS does not say, but what listens in its place, gets into no policy."""
+        reply = {"KeyMetadata": {"KeyId": "x", "Arn": answer}}
+        aws.faults.append(lambda operation, _: (200, reply) if "Key" in operation else None)
+        words = ("--ask-aws", "--account", ACCOUNT, "-f", language)
+        error = policy("reader", *words, url=f"{url}&names=A").failed()
+        assert "the answer to DescribeKey is not the ARN of a KMS key" in error
+        assert "something else than AWS may be listening there" in error
+        assert answer not in error
+
+    def test_answer_without_a_key(self, aws, url):
+        """An answer that lacks the ARN is no traceback."""
+        reply = {"KeyMetadata": {"KeyId": "x"}}
+        aws.faults.append(lambda operation, _: (200, reply) if "Key" in operation else None)
+        error = policy("reader", "--ask-aws", "--account", ACCOUNT, url=url).failed()
+        assert "was answered without Arn" in error
+
+    @pytest.mark.parametrize("language", ["json", "terraform", "cloudformation"])
+    @pytest.mark.parametrize("answer", ['${file("/etc/passwd")}', "*", "", "\u0661" * 12])
+    def test_answer_that_is_no_account(self, answer, language, aws, url, monkeypatch):
+        """Neither does what STS does not say."""
+        monkeypatch.setattr(
+            STSBackend, "get_caller_identity", lambda *_: ("member", "arn:aws:iam::x", answer)
+        )
+        words = ("--ask-aws", "--key-arn", KEY, "-f", language)
+        error = policy("reader", *words, url=f"{url}&names=A").failed()
+        assert "the answer to GetCallerIdentity is not the number of an account" in error
+        assert "something else than AWS may be listening there" in error
+        assert not answer or answer not in error
+
     def test_nothing_is_asked_otherwise(self, aws, url):
         """Without it no request is made, in any language."""
         for words in (GIVEN, ("-f", "terraform"), ("-f", "cloudformation")):
@@ -160,6 +298,7 @@ class TestErrors:
             ((), "a policy needs the number of the account"),
             (("--account", ACCOUNT), "names a KMS key by its ARN, and alias/credstash"),
             (("--account", "hidden-marker"), "--account is not 12 digits"),
+            (("--account", "\u0661" * 12), "--account is not 12 digits"),
             (("--key-arn", "hidden-marker"), "--key-arn is not the ARN of a KMS key"),
             (("--key-arn", KEY.replace("key/", "alias/")), "--key-arn is not the ARN"),
         ],
@@ -228,6 +367,9 @@ STORES = [
     "secretsmanager:///notes/live?key_id=alias/notes",
     "secretsmanager://?prefix=notes/&names=A,B",
     "secretsmanager://?prefix=",
+    f"credstash://?table=arn:aws:dynamodb:ap-northeast-2:{ACCOUNT}:table/notes&names=A",
+    f"secretsmanager:///arn:aws:secretsmanager:ap-northeast-2:{ACCOUNT}:secret:db-master",
+    f"{TABLE}&prefix=%C3%A9%E2%80%A8/&context.env=%0C%5Cb%22",
 ]
 
 
@@ -265,6 +407,22 @@ class TestCloudFormation:
         text = json.dumps(resource["Properties"]["PolicyDocument"]).replace("ref KeyArn", KEY)
         given = GIVEN if "ref KeyArn" in json.dumps(template) else GIVEN[:2]
         assert json.loads(text) == document(role, *given, url=url)
+
+    def test_odd_text(self):
+        """Text is ASCII in the template, and YAML reads in it what it is."""
+        url = f"{TABLE}&context.{ODD_QUOTED}={ODD_QUOTED}"
+        done = policy("reader", "-f", "cloudformation", *GIVEN, url=url).ok()
+        assert done.out.isascii()
+        template = yaml.load(done.out, _Loader)
+        (resource,) = template["Resources"].values()
+        condition = resource["Properties"]["PolicyDocument"]["Statement"][1]["Condition"]
+        assert condition["StringEquals"] == {f"kms:EncryptionContext:{ODD}": [ODD]}
+
+    def test_facts_are_text(self):
+        """A fact in a text that CloudFormation fills in is none of its variables."""
+        statement = Statement("X", ["s3:Y"], [Arn("s3", None, "z")])
+        text = as_cloudformation([statement], "Name", Facts("${A}", "${B}", "${C}"))
+        assert '!Sub "arn:${!C}:s3:${!B}:${!A}:z"' in text
 
     def test_key_is_a_parameter(self):
         """A key that is not known is a parameter, and that is said."""
@@ -328,6 +486,30 @@ class TestTerraform:
             "note: Terraform looks up the KMS key that alias/credstash names, in the region of its "
             "provider\n"
         )
+
+    def test_odd_text(self):
+        """Terraform knows \\b and \\f not; control characters are numbers."""
+        url = f"{TABLE}&context.env={ODD_QUOTED}%25%7B$"
+        out = policy("reader", "-f", "terraform", *GIVEN, url=url).ok().out
+        odd = r"\u0008\u000c\u000a\"\\b\u0085\u2028\u00e9\U0001f511"
+        assert f'values   = ["{odd}%%{{$${{$}}"]' in out
+
+    def test_facts_are_text(self):
+        """A fact is none of Terraform's expressions, whoever gave it."""
+        key = KeyOf("alias/x", None)
+        statement = Statement("X", ["s3:Y"], [Arn("s3", None, "z"), key])
+        facts = Facts('"${A}', '"${B}', '"${C}', {key: '"${D}'})
+        text = as_terraform([statement], "name", facts)
+        assert r'["arn:\"$${C}:s3:\"$${B}:\"$${A}:z", "\"$${D}"]' in text
+
+    @pytest.mark.parametrize("option", ["prefix", "context.env", "names", "context.&{"])
+    def test_what_terraform_takes_for_a_variable(self, option):
+        """Its data source has a notation of its own for IAM's variables, and no escape for it."""
+        url = f"credstash://?{quote(option, safe='')}=a%26%7Baws:username%7D"
+        error = policy("reader", "-f", "terraform", *GIVEN, url=url).failed()
+        assert "&{" in error
+        assert "--format" in error
+        policy("reader", "-f", "cloudformation", *GIVEN, url=url).ok()
 
     def test_only_what_is_used(self):
         """What is known is not looked up."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import pytest
 
 from django_kms_secrets.cli.arguments import DIGESTS
@@ -45,6 +48,47 @@ class TestWhereTheValueComesFrom:
         assert MARK not in done.words
         assert ON_COMMAND_LINE not in done.err
         assert stored() == {"A": MARK}
+
+    def test_link(self, on_file, file_url, tmp_path):
+        """A symbolic link is followed: it is read, with the rights of whoever typed it."""
+        (tmp_path / "value").write_text(MARK)
+        (tmp_path / "link").symlink_to(tmp_path / "value")
+        on_file("put", "A", f"@{tmp_path}/link").ok()
+        assert on_file("get", "A", "-n").ok().out == MARK
+
+    def test_pipe(self, on_file, file_url, tmp_path):
+        """A pipe is read to its end, as ``@<(command)`` needs it."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=[MARK], daemon=True)
+        writer.start()
+        on_file("put", "A", f"@{pipe}").ok()
+        writer.join()
+        assert on_file("get", "A", "-n").ok().out == MARK
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("missing", "there is no file of the name that was given"),
+            ("a link to nothing", "there is no file of the name that was given"),
+            ("a name too long", "there is no file of the name that was given"),
+            ("a directory", "Is a directory"),
+            ("a device without end", "is larger than 16,777,216 bytes"),
+            ("huge", "is larger than 16,777,216 bytes"),
+        ],
+    )
+    @pytest.mark.parametrize("verb", [["put", "A"], ["putall", "-f", "json"]], ids=str)
+    def test_no_surprise(self, on_file, file_url, tmp_path, kind, reason, verb):
+        """What is no file of values is refused, and no further read than a file may be large."""
+        path = {"a directory": tmp_path, "a device without end": "/dev/zero"}.get(
+            kind, tmp_path / ("x" * 300 if kind == "a name too long" else "value")
+        )
+        if kind == "a link to nothing":
+            path.symlink_to(tmp_path / "nothing")
+        if kind == "huge":
+            with path.open("wb") as file:
+                file.truncate(1 << 40)  # sparse: it takes no room
+        assert reason in on_file(*verb, f"@{path}").failed()
 
     def test_argument(self, secrets, stored):
         """A value on the command line works, as in credstash, with a warning."""

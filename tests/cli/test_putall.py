@@ -259,19 +259,23 @@ class TestPermissions:
         assert stored() == {"A": "a", "B": "b"}
 
     @pytest.mark.parametrize(
-        "operation, message",
+        "operation, message, permission",
         [
-            ("Query", "Query was refused by DynamoDB"),
-            ("GenerateDataKey", "GenerateDataKey was refused by KMS"),
-            ("TransactWriteItems", "TransactWriteItems was refused by DynamoDB"),
+            ("Query", "Query was refused by DynamoDB", "Query"),
+            ("GenerateDataKey", "GenerateDataKey was refused by KMS", "GenerateDataKey"),
+            (
+                "TransactWriteItems",
+                "TransactWriteItems was refused by DynamoDB",
+                "PutItem, DeleteItem and ConditionCheckItem",
+            ),
         ],
     )
-    def test_not_a_writer(self, secrets, aws, stored, operation, message):
+    def test_not_a_writer(self, secrets, aws, stored, operation, message, permission):
         """Who may not write gets an error that names the permission; nothing is written."""
         aws.faults.append(denied(operation))
         error = secrets("putall", "-", stdin=f"A={MARK}").failed()
         assert message in error
-        assert f":{operation} to this role or user" in error
+        assert f":{permission} to this role or user" in error
         assert MARK not in error
         aws.faults.clear()
         assert stored() == {}

@@ -31,7 +31,7 @@ CREDSTASH = "credstash://credential-store"
 @pytest.fixture(scope="session", autouse=True)
 def configured() -> None:
     """Django has settings, but for databases: each test makes its own."""
-    settings.configure(USE_TZ=True, INSTALLED_APPS=["django_kms_secrets"])
+    settings.configure(SECRET_KEY="unused", USE_TZ=True, INSTALLED_APPS=["django_kms_secrets"])
     django.setup()
 
 

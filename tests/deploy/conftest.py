@@ -1,7 +1,8 @@
-"""The stack of the example project, created on the embedded AWS."""
+"""The stack of the example project, created on the embedded AWS; where a release is made."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ..server.embedded import EmbeddedAWS
 
 ROOT = Path(__file__).parents[2]
+# Under tox, the tree of the tests is without the package.
+SOURCES = Path(os.environ.get("PROJECT_SOURCES", ROOT))
+# The tools of a release, which `make .venv-release/ready` installs.
+RELEASE_PYTHON = SOURCES / ".venv-release" / "bin" / "python"
 TEMPLATE = ROOT / "example_project" / "deploy" / "template.yaml"
 STACK = "crud"
 

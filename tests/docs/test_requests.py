@@ -174,8 +174,18 @@ def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
         "reencrypt --prune": [["reencrypt", "--key-id", "alias/other", "--prune", "--yes"]],
         "policy": [["policy", "admin", "--account", "123456789012"]],
         "doctor": [["doctor"]],
+        "audit": [["audit", "--max-age", "1"]],
         "delete": [["delete", NAMES[0], "--yes"]],
     }[verb.replace("`", "")]
+
+
+def _read_offline(url: str, names: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read names as settings do while `manage.py secrets` imports them."""
+    monkeypatch.setattr("django_kms_secrets.recording.recordings", [])
+    with monkeypatch.context() as patch:
+        patch.setenv("KMS_SECRETS_OFFLINE", "1")
+        secrets = load(url)
+        assert [secrets[name] for name in names] == ["", ""]
 
 
 VERBS = [row[0] for row in page("docs/reference/permissions.md").table("Verbs")]
@@ -183,7 +193,9 @@ VERBS = [row[0] for row in page("docs/reference/permissions.md").table("Verbs")]
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("column", range(3))
-def test_permissions_of_a_verb(verb: str, column: int, aws: EmbeddedAWS, tmp_path: Path) -> None:
+def test_permissions_of_a_verb(
+    verb: str, column: int, aws: EmbeddedAWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A verb needs the permissions that the page lists, and no others."""
     url = URLS[column]
     cell = _cells(page("docs/reference/permissions.md").table("Verbs"), column)[verb]
@@ -199,6 +211,8 @@ def test_permissions_of_a_verb(verb: str, column: int, aws: EmbeddedAWS, tmp_pat
     if "reencrypt" in verb:
         with read_config("credstash://?key_id=alias/other").make_store() as store:
             store.setup_key()  # type: ignore[attr-defined]
+    if "audit" in verb:
+        _read_offline(url, (NAMES[0], NAMES[2]), monkeypatch)
     parts = _parts(aws)
     with aws.counted() as counted:
         for words in _argv(verb, tmp_path, version):

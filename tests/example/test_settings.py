@@ -49,6 +49,7 @@ class Site:
         """Put the secrets into a file, and name it as the store."""
         path = self.project / "store.json"
         path.write_text(json.dumps(SECRETS).replace("{project}", str(self.project)))
+        path.chmod(0o600)
         self.env["KMS_SECRETS_URL"] = f"file://{path}"
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:

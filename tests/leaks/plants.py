@@ -24,6 +24,13 @@ _SHAPES = {
     "UNICODE": "schlüssel{core}",
     "QUOTED": "p@s/{core}?&",
     "UNDECODABLE": "é{core}",
+    "ROTATED_URL": "postgres://app:{core}%2F@db.example:5432/app",
+    "ROTATED_TREE": '{{"engine": "postgres", "username": "app", "password": "{core}"}}',
+    "CELERY_RESULT_BACKEND": "redis://:{core}@cache.example:6379/1",
+    "EMAIL_URL": "smtp://robot:{core}@mail.example:25",
+    "CHANNELS": "redis://:{core}@cache.example:6379/2",
+    "SEARCH": "https://robot:{core}@search.example/",
+    "WEBHOOK": "https://hooks.example/services/{core}",
 }
 
 # So much of a core is found as well: something may have cut it off.
@@ -43,6 +50,17 @@ KEPT = [
     "TREE_DOTTED",
     "RAW",
     "NESTED",
+    "ROTATED_URL",
+    "ROTATED_TREE",
+]
+
+#: Those that Django hides by their names: ordinary strings as well.
+NAMED = [
+    "AWS_SECRET_ACCESS_KEY",
+    "STRIPE_API_KEY",
+    "SOCIAL_AUTH_GOOGLE_OAUTH2_SECRET",
+    "SIGNING_KEY",
+    "ROLLBAR_TOKEN",
 ]
 
 #: Those of which the site makes ordinary strings, in its settings.
@@ -66,6 +84,12 @@ DERIVED = [
     "AWKWARD",
     "UNICODE",
     "TRIMMED",
+    "CELERY_RESULT_BACKEND",
+    "EMAIL_URL",
+    "CHANNELS",
+    "SEARCH",
+    "STORAGE",
+    "WEBHOOK",
 ]
 
 #: Those that its views put into variables, requests, errors and logs.
@@ -91,9 +115,11 @@ HANDLED = [
     "EXTRA",
     "STACK",
     "WRONG_LOG",
+    "WARNED",
+    "ATTRIBUTE",
 ]
 
-NAMES = [*KEPT, *DERIVED, *HANDLED]
+NAMES = [*KEPT, *NAMED, *DERIVED, *HANDLED]
 
 
 @dataclass

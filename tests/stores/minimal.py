@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from django_kms_secrets.backends.base import ABSENT, BaseStore, checked, expect, not_found
-from django_kms_secrets.types import CURRENT, Secret, SecretStr, SecretVersion
+from django_kms_secrets.types import CURRENT, Secret, SecretStr, SecretVersion, masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ class MinimalStore(BaseStore):
         ]
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+        value = masked(value)
         checked(name, value)
         with _LOCK:
             number = self._values.get(name, (0, ""))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -201,6 +202,63 @@ def test_what_other_writers_wrote_is_read(store, account, change):
     assert store.get_many(None)["NAME"].value == "hunter2"
     assert store.get_many(["NAME"])["NAME"].value == "hunter2"
     assert store.put("NAME", "next").version == SECOND
+
+
+OTHER_TYPES = {
+    "a number": {"N": "5"},
+    "bytes": {"B": b"x"},
+    "a list": {"L": [{"S": "x"}]},
+    "a set": {"SS": ["x"]},
+    "a map": {"M": {"x": {"S": "x"}}},
+    "true": {"BOOL": True},
+    "null": {"NULL": True},
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("typed", OTHER_TYPES.values(), ids=OTHER_TYPES)
+@pytest.mark.parametrize("attribute", ["key", "contents", "hmac", "digest"])
+def test_an_attribute_that_is_no_text_is_an_error_that_names_the_secret(
+    store, account, attribute, typed
+):
+    """…whatever type DynamoDB has it in; and no operation ends in anything else."""
+    store.put("NAME", "hunter2")
+    store.stage("NAME", "staged")
+    for item in account.items():
+        account.put_item(item, **{attribute: typed})
+    legacy = (attribute, typed) == ("digest", None)
+    for use in (
+        lambda: store.get("NAME"),
+        lambda: store.get_many(None),
+        lambda: store.get_stages("NAME"),
+        lambda: store.reencrypt(["NAME"], lambda *_: None),
+        lambda: store.promote("NAME"),
+    ):
+        with contextlib.nullcontext() if legacy else pytest.raises(SecretIntegrityError) as caught:
+            use()
+        if not legacy:
+            assert caught.value.names == ("NAME",)
+            assert caught.value.hint
+    store.delete("NAME")
+
+
+def test_a_staged_record_without_its_data_key_is_named(store, account):
+    """It cannot be taken back: what the deletion depends on is missing."""
+    store.put("NAME", "hunter2")
+    store.stage("NAME", "staged")
+    account.put_item(account.items()[0], key=None)
+    with pytest.raises(SecretIntegrityError, match="'key' is missing or no text") as caught:
+        store.unstage("NAME")
+    assert caught.value.names == ("NAME",)
+
+
+@pytest.mark.parametrize("typed", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_a_comment_that_is_no_text_is_none(store, account, typed):
+    store.put("NAME", "hunter2")
+    account.put_item(account.item("NAME"), comment=typed)
+    (entry,) = store.list_secrets()
+    assert entry.comment == ("5" if typed == {"N": "5"} else "")
+    assert store.get("NAME").value == "hunter2"
 
 
 def test_sha1_is_read_under_its_other_name(store, account):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import botocore.exceptions
 import pytest
 
 from django_kms_secrets.aws import Timeouts
@@ -164,12 +165,12 @@ def test_an_endpoint_that_is_no_url_is_an_error_in_opening(remote, aws, url):
 
 
 @pytest.mark.parametrize("option", ["timeout", "connect_timeout", "read_timeout"])
-@pytest.mark.parametrize("value", [0, -1, "x", "", None, "nan", "inf", float("inf"), [1]])
+@pytest.mark.parametrize("value", [0, -1, "x", "", None, "nan", "inf", float("inf"), 1e12, [1]])
 def test_a_timeout_that_is_no_positive_number_is_an_error(remote, option, value):
     with pytest.raises(SecretsError) as caught:
         remote(**{option: value})
     assert caught.value.message == f"{option} {value!r} is not a number of seconds"
-    assert caught.value.hint == "give a number above 0"
+    assert caught.value.hint == "give a number above 0, and at most 86400"
     bare(caught.value)
 
 
@@ -287,6 +288,19 @@ def test_credentials_of_a_web_identity_without_its_token_are_an_error(
     bare(caught.value)
 
 
+#: botocore's errors of getting credentials.
+OF_CREDENTIALS = {
+    type(error).__name__: error
+    for error in (
+        botocore.exceptions.CredentialRetrievalError(provider="x", error_msg=PLANTED),
+        botocore.exceptions.MetadataRetrievalError(error_msg=PLANTED),
+        botocore.exceptions.RefreshWithMFAUnsupportedError(),
+        botocore.exceptions.SSOTokenLoadError(error_msg=PLANTED),
+        botocore.exceptions.TokenRetrievalError(provider="x", error_msg=PLANTED),
+        botocore.exceptions.UnauthorizedSSOTokenError(),
+    )
+}
+
 #: What gives no credentials, and how that shows.
 PROGRAMS = {
     "FileNotFoundError": "/nowhere/program",
@@ -307,6 +321,105 @@ def test_credentials_of_a_program_that_gives_none_are_an_error(
     with pytest.raises(AccessDenied) as caught:
         remote(profile_name="program").open()
     assert caught.value.message == f"the AWS credentials could not be fetched ({kind})"
+    bare(caught.value)
+
+
+@pytest.fixture
+def profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
+    """Sets where credentials come from: a profile with these lines."""
+
+    def write(lines: str) -> str:
+        config = tmp_path / "config"
+        config.write_text(f"[profile site]\n{lines}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        return "site"
+
+    return write
+
+
+def test_credentials_that_have_expired_when_they_are_fetched_are_an_error(
+    remote, aws, profile, tmp_path
+):
+    """botocore has a bare RuntimeError for them."""
+    given = tmp_path / "given.json"
+    given.write_text(
+        '{"Version": 1, "AccessKeyId": "AKIAEMBEDDED", "SecretAccessKey": "' + PLANTED + '", '
+        '"SessionToken": "' + PLANTED + '", "Expiration": "2001-01-01T00:00:00Z"}'
+    )
+    name = profile(f"credential_process = cat {given}")
+    with remote(profile_name=name) as store, pytest.raises(AccessDenied) as caught:
+        store.get_many(None)
+    assert caught.value.message == (
+        f"the AWS credentials for {remote.operation} of {remote.service} have expired, and their "
+        "source gives no newer ones"
+    )
+    assert "look after the source" in caught.value.hint
+    bare(caught.value)
+
+
+def test_credentials_of_the_environment_that_have_expired_are_an_error(remote, aws, monkeypatch):
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2001-01-01T00:00:00Z")
+    with pytest.raises(AccessDenied, match="have expired") as caught, remote() as store:
+        store.get_many(None)
+    bare(caught.value)
+
+
+def test_a_sign_in_that_is_over_is_an_error_that_says_how_to_sign_in(remote, aws, profile):
+    name = profile(
+        "sso_account_id = 123456789012\nsso_role_name = site\nsso_region = eu-west-1\n"
+        "sso_start_url = https://example.com/start"
+    )
+    with remote(profile_name=name) as store, pytest.raises(AccessDenied) as caught:
+        store.get_many(None)
+    assert caught.value.message == (
+        f"the AWS credentials for {remote.operation} of {remote.service} could not be fetched "
+        "(SSOTokenLoadError)"
+    )
+    assert caught.value.hint == "`aws sso login` signs in again"
+    bare(caught.value)
+
+
+@pytest.mark.parametrize("kind", sorted(OF_CREDENTIALS))
+def test_every_error_of_a_source_of_credentials_is_one_of_the_family(
+    remote, aws, monkeypatch, kind
+):
+    """Those that botocore has, raised where it fetches credentials."""
+
+    def fails(*_: object) -> None:
+        raise OF_CREDENTIALS[kind]
+
+    with remote() as store:
+        monkeypatch.setattr("botocore.credentials.Credentials.get_frozen_credentials", fails)
+        with pytest.raises(AccessDenied) as caught:
+            store.get_many(None)
+    assert caught.value.message == (
+        f"the AWS credentials for {remote.operation} of {remote.service} could not be fetched "
+        f"({kind})"
+    )
+    bare(caught.value)
+
+
+def test_a_role_that_may_not_be_assumed_is_not_taken_for_a_permission_that_is_missing(
+    remote, aws, monkeypatch
+):
+    """AssumeRole is sent in the course of our request; its refusal is about credentials."""
+
+    def fails(*_: object) -> None:
+        reply = {"Error": {"Code": "AccessDenied", "Message": PLANTED}}
+        raise botocore.exceptions.ClientError(reply, "AssumeRole")
+
+    with remote() as store:
+        monkeypatch.setattr("botocore.credentials.Credentials.get_frozen_credentials", fails)
+        with pytest.raises(AccessDenied) as caught:
+            store.get_many(None)
+    assert caught.value.message == (
+        f"the AWS credentials for {remote.operation} of {remote.service} could not be fetched "
+        "(AssumeRole was refused, AccessDenied)"
+    )
+    assert "trust policy" in caught.value.hint
+    assert caught.value.permission == ""
     bare(caught.value)
 
 
@@ -336,7 +449,7 @@ def test_credentials_that_are_not_valid_are_an_error(remote, aws, code):
     bare(caught.value)
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied", "403"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied"])
 def test_a_denied_request_is_an_error_with_the_reason_and_the_permission(remote, aws, code):
     reason = f"User: arn:aws:iam::123456789012:user/site is not authorized: {remote.permission}"
     aws.faults.append(refusing(code=f"{code}#{reason}"))

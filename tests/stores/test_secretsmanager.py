@@ -353,6 +353,15 @@ def test_a_conflict_is_a_conflict_if_the_service_does_not_say_more(named, aws, c
     assert caught.value.__context__ is None
 
 
+def test_a_new_name_may_be_put_where_only_existing_ones_may_be_described(named, aws):
+    """What does not exist has no ARN, so a policy may not cover it yet."""
+    aws.faults.append(on("DescribeSecret", (400, "AccessDeniedException")))
+    assert named.put("A", "1").version == named.get("A").version
+    with pytest.raises(AccessDenied, match="DescribeSecret"):
+        named.put("A", "2")
+    assert named.get("A").value == "1"
+
+
 def test_a_put_back_that_somebody_came_between_is_a_conflict(named, account, aws):
     """Of two who want a deleted name back, as new, one wins."""
     named.put("A", "old")
@@ -559,8 +568,8 @@ def test_a_put_many_of_names_that_fails_says_what_was_stored_before_it(named, aw
 BATCH_ERRORS = {
     "AccessDeniedException": (
         AccessDenied,
-        "BatchGetSecretValue of A was refused by Secrets Manager at ",
-        "allow secretsmanager:BatchGetSecretValue to this role or user",
+        "GetSecretValue of A was refused by Secrets Manager at ",
+        "allow secretsmanager:GetSecretValue to this role or user",
     ),
     "DecryptionFailure": (
         DecryptionError,
@@ -572,6 +581,20 @@ BATCH_ERRORS = {
     "SomethingNew": (SecretsError, "(SomethingNew)", "look up SomethingNew"),
     "InvalidRequestException": (SecretsError, "(InvalidRequestException)", "look up Invalid"),
 }
+
+
+def test_a_secret_whose_kms_key_is_denied_is_not_a_permission_of_secrets_manager(named, aws):
+    """The service answers with AccessDeniedException, and only its text says which it is."""
+    named.put("A", "planted-value")
+    denial = "AccessDeniedException#Access to KMS is not allowed"
+    aws.faults.append(on("GetSecretValue", (400, denial)))
+    with pytest.raises(AccessDenied) as caught:
+        named.get("A")
+    assert caught.value.message.endswith("Access to KMS is not allowed")
+    assert caught.value.hint == (
+        "allow kms:Decrypt, and kms:GenerateDataKey to write, on the secret's KMS key to this role "
+        "or user"
+    )
 
 
 @pytest.mark.parametrize("code", BATCH_ERRORS)
@@ -593,7 +616,7 @@ def test_a_failure_in_a_reply_with_status_200_is_an_error(named, aws, code):
         with pytest.raises(SecretsError) as caught:
             read()
         assert type(caught.value) is kind
-        assert caught.value.message.startswith("BatchGetSecretValue of A was refused")
+        assert caught.value.message.startswith("GetSecretValue of A was refused")
         assert message in caught.value.message
         assert caught.value.hint.startswith(hint)
         assert "planted" not in str(caught.value)

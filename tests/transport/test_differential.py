@@ -294,7 +294,7 @@ def test_a_redirection_is_not_followed(make_document):
             make_document, send(reply(b"", 302, f"Location: {other.endpoint}/", length=0))
         )
         assert other.requests == []
-    assert "was refused by Secrets Manager" in found[1]
+    assert "cannot be read (HTTP status 302)" in found[1]
 
 
 @pytest.mark.parametrize(

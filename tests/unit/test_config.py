@@ -12,6 +12,7 @@ from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.config import read_config
 
 MARKER = "hunter2-marker"
+CREDSTASH = "django_kms_secrets.backends.credstash.CredStashStore"
 FILE = "django_kms_secrets.backends.file.FileStore"
 LOCMEM = "django_kms_secrets.backends.locmem.LocMemStore"
 
@@ -99,6 +100,8 @@ def test_the_table_of_credstashs_own_variable(monkeypatch):
         (42, "a int is no configuration", "a dict or a URL"),
         ({}, "no BACKEND", "CredStashStore"),
         ({"BACKEND": "nowhere.Store"}, "cannot be used", "CredStashStore"),
+        ({"BACKEND": ".x"}, "cannot be used", "CredStashStore"),
+        ({"BACKEND": "..x.y"}, "cannot be used", "CredStashStore"),
         ({"BACKEND": "django_kms_secrets.load"}, "not a BaseStore", "CredStashStore"),
         ({"BACKEND": "x", "OPTION": {}}, "'OPTION' is not a key", "did you mean OPTIONS?"),
         ({"BACKEND": "x", "OPTIONS": []}, "OPTIONS is not a dict", "OPTIONS"),
@@ -112,14 +115,24 @@ def test_the_table_of_credstashs_own_variable(monkeypatch):
         (f"credstash://t?zzz={MARKER}", "'zzz' is not an option of CredStashStore", "known: table"),
         ("credstash://t?table=u&table=v", "table stands twice", "one of them"),
         ("credstash://t?context=x&context.env=y", "context.env stands twice", "one of them"),
+        ("credstash://?table.x=y", "table in the credstash:// URL is one text", "table=value"),
+        ("credstash://t?prefix.x=y", "prefix in the credstash:// URL is one text", "prefix=value"),
+        (f"credstash://t?bind_to_name.x={MARKER}", "bind_to_name in the", "bind_to_name=value"),
+        ("secretsmanager://?prefix.x=y", "prefix in the secretsmanager://", "prefix=value"),
+        ("locmem://?name.x=y", "name in the locmem:// URL is one text", "name=value"),
+        ("file://?path.x=y", "path in the file:// URL is one text", "path=value"),
+        ("locmem://?names.x=y", "names in the locmem:// URL", "names=value"),
+        ({"BACKEND": CREDSTASH, "OPTIONS": {"bind_to_name": []}}, "neither true nor", "one of"),
         ("credstash://t?timeout=soon", "'soon' is not a number of seconds", "above 0"),
         ("credstash://t?timeout=-1", "is not a number of seconds", "above 0"),
+        ("credstash://t?timeout=1e12", "is not a number of seconds", "at most 86400"),
         ("credstash://t?connect_timeout=nan", "connect_timeout", "above 0"),
         ("credstash://t?digest=SHA3", "'SHA3' is not one of SHA", "SHA256"),
         ("credstash://t?context.env=", "not a dict of non-empty strings", "context.env=production"),
         ("secretsmanager://", "secret_id or prefix, one of them", "JSON document"),
         ("secretsmanager:///x?prefix=y", "secret_id or prefix, one of them", "JSON document"),
         ("secretsmanager:///x?recovery_days=3", "is not 7 to 30", "30"),
+        (f"secretsmanager:///x?recovery_days={'9' * 5000}", "is not 7 to 30", "30"),
         ("file:///srv/secrets.txt", "is not known by its name", ".env"),
         ("file://", "format of", "-f"),
         ({"BACKEND": FILE}, "needs the option path", "OPTIONS"),

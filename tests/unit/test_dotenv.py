@@ -130,7 +130,9 @@ def test_parse_is_strict_and_never_repeats_a_value(text, message):
     assert "planted" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["A B", "A=B", "A#B", "", "A\n", "'A'", '"', "A\u2028B"])
+@pytest.mark.parametrize(
+    "name", ["A B", "A=B", "A#B", "", "A\n", "'A'", '"', "A\u2028B", "\ufeffA"]
+)
 def test_a_name_that_cannot_be_read_back_is_refused(name):
     with pytest.raises(SecretsError, match="dotenv has no way to write the name ") as caught:
         dump({"GOOD": "planted", name: "planted"})

@@ -324,6 +324,35 @@ def test_a_file_that_may_not_be_read_is_an_error(directory):
     assert done.stdout == f"cannot read {path}: Permission denied\n"
 
 
+def test_a_path_with_a_nul_is_an_error_wherever_it_is_used(tmp_path):
+    """A URL can have one, as %00; the system calls refuse it by a ValueError."""
+    path = tmp_path / "a\0b" / "secrets.env"
+
+    def lock() -> None:
+        with locked(path):
+            pytest.fail("it was locked")
+
+    for use in (
+        lambda: read_text(path),
+        lambda: write_private(path, NEW),
+        lambda: make_directory(path),
+        lock,
+    ):
+        with pytest.raises(SecretsError) as caught:
+            use()
+        assert caught.value.__context__ is None
+    assert [*tmp_path.iterdir()] == [tmp_path / "home"]
+
+
+def test_half_of_a_character_is_an_error_that_does_not_show_the_text(tmp_path):
+    """The codec's error would carry all of it."""
+    path = tmp_path / "secrets.env"
+    with pytest.raises(SecretsError, match=f"cannot write {path}: UnicodeEncodeError") as caught:
+        write_private(path, "planted-value\ud800")
+    assert caught.value.__context__ is None
+    assert not path.exists()
+
+
 # locked
 
 

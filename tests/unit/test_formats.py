@@ -47,6 +47,13 @@ csv_values = st.dictionaries(
 )
 
 
+@pytest.mark.parametrize("values", [{"A": "planted\0"}, {"A\0": "planted"}])
+def test_csv_refuses_a_nul(values):
+    with pytest.raises(SecretsError, match="csv cannot have the NUL of 'A") as caught:
+        formats.dump(values, "csv")
+    assert "planted" not in str(caught.value)
+
+
 @given(csv_values)
 @settings(deadline=None)
 def test_csv_is_read_back_the_same_by_the_csv_module(values):
@@ -115,6 +122,10 @@ REFUSED_YAML = {
     "nested a hundred thousand deep": ("[" * 100_000, "nested too deeply"),
     "lists nested as deep": ("- " * 50_000, "nested too deeply"),
     "an integer of 5,000 digits": ("A: " + "9" * 5000, "a number, date or other type"),
+    "a number of base 60 that is no float": (
+        "A: 1" + ":1" * 300 + ".5",
+        "a number, date or other type",
+    ),
     "a date that is none": ("A: 2020-13-45", "a number, date or other type"),
     "a name twice": (f"A: {PLANTED}\nA: {PLANTED}", "line 1: a name stands more than once"),
     "a name twice inside": (f"B: x\nA:\n  x: {PLANTED}\n  x: 1", "a name stands more than once"),
@@ -149,6 +160,17 @@ def test_yaml_is_strict_and_never_repeats_a_value(text, message):
     assert message in str(caught.value)
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None, "PyYAML's error quotes the text"
+
+
+def test_yaml_of_more_than_four_mebibytes_is_refused_before_it_is_read(monkeypatch):
+    """PyYAML would take gigabytes for a file that may be read as JSON."""
+    yaml = importlib.import_module("django_kms_secrets.formats.yaml")
+    assert yaml.LONGEST == 4 * 1024 * 1024
+    monkeypatch.setattr(yaml, "LONGEST", 10)
+    assert formats.parse("A: 'four'\n", "yaml") == {"A": "four"}
+    with pytest.raises(SecretsError, match="the YAML is longer than 10 characters") as caught:
+        formats.parse("A: planted '", "yaml")
+    assert caught.value.hint == "write it as JSON"
 
 
 NOT_TEXT = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 
@@ -67,6 +68,31 @@ def test_messages(log, args):
     assert VALUE not in log.written.getvalue() + repr(vars(log.records[0]))
 
 
+@pytest.mark.parametrize("value", [VALUE, SecretStr(VALUE), SecretStr("s3")], ids=str)
+def test_a_structured_message_keeps_its_type(value):
+    """python-json-logger and structlog pass dicts, which their formatters write without repr."""
+    record = logging.makeLogRecord({"msg": {"event": "x", "password": value, "tree": [value]}})
+    RedactingFilter().filter(record)
+    assert record.msg == {"event": "x", "password": MASK, "tree": [MASK]}
+
+
+def test_an_object_in_a_structured_message(log):
+    """It becomes its clean repr where that has a value in it, and stays where not."""
+    clean = object()
+    log.logger.warning({"error": [ValueError(VALUE)], "clean": clean})
+    assert log.records[0].msg == {"error": [f"ValueError('{MASK}')"], "clean": clean}
+
+
+@pytest.mark.parametrize("value", [VALUE, SecretStr("s3")], ids=str)
+def test_secrets_deep_in_arguments(value):
+    """A formatter that writes the arguments themselves finds none; the message is as it was."""
+    record = logging.makeLogRecord({"msg": "a %s b", "args": ({"password": [value]},)})
+    RedactingFilter().filter(record)
+    assert value not in json.dumps([record.msg, record.args])
+    assert record.getMessage().startswith("a {'password': [")
+    assert value not in record.getMessage()
+
+
 def test_a_clean_record_is_left_alone(log):
     """Who groups records by their message and arguments still can."""
     log.logger.warning("a %s b", "c")
@@ -103,9 +129,22 @@ def test_tracebacks(log):
 def test_where_in_a_template(log):
     """Django's mails show the place in a template, of a stand-in too."""
     exc = failed(ValueError(VALUE))
-    exc.template_debug = {"line": 1}
+    exc.template_debug = {"line": 1, "message": f"no {VALUE}"}
     log.logger.error("failed", exc_info=exc)
-    assert log.records[0].exc_info[1].template_debug == {"line": 1}
+    assert log.records[0].exc_info[1].template_debug == {"line": 1, "message": f"no {MASK}"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no groups before 3.11")
+def test_a_group_of_exceptions(log):
+    """The exceptions in a group are there, clean, with their tracebacks, however deep."""
+    inner = failed(ExceptionGroup("inner", [failed(json.JSONDecodeError("no", VALUE, 0))]))  # noqa: F821
+    group = ExceptionGroup("outer", [failed(KeyError("k")), inner])  # noqa: F821
+    log.logger.error("failed", exc_info=failed(group))
+    again = logging.Formatter().formatException(log.records[0].exc_info)
+    assert VALUE not in again
+    for text in ("ExceptionGroup: outer", "KeyError: 'k'", "JSONDecodeError: no", "raise exc"):
+        assert text in again
+    assert VALUE not in repr(vars(log.records[0].exc_info[1].exceptions[1].exceptions[0]))
 
 
 def test_a_cycle_of_exceptions_ends(log):
@@ -122,6 +161,32 @@ def test_a_clean_exception_is_left_alone(log):
     exc = failed(ValueError("nothing"))
     log.logger.error("failed", exc_info=exc)
     assert log.records[0].exc_info[1] is exc
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_attributes_of_an_exception(log, chained):
+    """Such as the document that was no JSON: no line shows it, and a formatter that shows the
+    attributes of exceptions, also of those behind, finds a stand-in.
+    """
+    exc = failed(json.JSONDecodeError("wrong", f"{{{VALUE}", 1))
+    if chained:
+        cause, exc = exc, failed(ValueError("text"))
+        exc.__cause__ = cause
+    log.logger.error("failed", exc_info=exc)
+    shown = log.records[0].exc_info[1]
+    for each in (shown, shown.__cause__):
+        assert VALUE not in repr(each and (vars(each), each.args))
+    assert "JSONDecodeError: wrong: line 1 column 2" in log.written.getvalue()
+    assert type(shown).__name__ == ("ValueError" if chained else "JSONDecodeError")
+
+
+def test_an_exception_that_holds_itself_is_logged(log):
+    """Attributes in which there is no end are not shown, and the rest is."""
+    exc = failed(ValueError("text"))
+    exc.held = [exc, {}]
+    exc.held[1]["again"] = exc.held
+    log.logger.error("failed", exc_info=exc)
+    assert "ValueError: text" in log.written.getvalue()
 
 
 def test_the_stack_and_extra_attributes(log):
@@ -163,6 +228,11 @@ def test_a_failure_of_the_filter_hides_the_record(log, monkeypatch):
         b'{"KeyId": "k", "Plaintext": "bm90LWxvYWRlZC15ZXQ="}',
         "<SecretAccessKey>not-loaded-yet</SecretAccessKey>",
         "x-amz-security-token:not-loaded-yet",
+        "{'WebIdentityToken': 'not-loaded-yet'}",
+        "{'SAMLAssertion': 'not-loaded-yet'}",
+        '{"accessToken": "not-loaded-yet"}',
+        "x-amz-sso_bearer_token: not-loaded-yet",
+        "x-aws-ec2-metadata-token: not-loaded-yet",
     ],
 )
 def test_what_talks_to_aws_shows_no_plaintext(name, text):

@@ -24,7 +24,7 @@ def test_the_runtime_needs_no_more_than_it_imports():
         for requirement in DISTRIBUTION.requires or ()
         if "extra ==" not in requirement
     }
-    assert needed == {"Django", "boto3", "cryptography", "django-environ", "rich"}
+    assert needed == {"Django", "boto3", "botocore", "cryptography", "django-environ", "rich"}
     assert set(DISTRIBUTION.metadata.get_all("Provides-Extra") or ()) == {"credstash", "yaml"}
 
 

@@ -7,6 +7,11 @@ import gc
 import html
 import json
 import re
+import sys
+import threading
+import time
+from collections import deque
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -15,7 +20,7 @@ from hypothesis import strategies as st
 
 from django_kms_secrets import SecretStr, load
 from django_kms_secrets.backends.locmem import LocMemStore
-from django_kms_secrets.redaction import FLOOR, Loaded, Matcher, parts, redact, scrub
+from django_kms_secrets.redaction import FLOOR, Loaded, Matcher, matcher, parts, redact, scrub
 from django_kms_secrets.types import MASK
 
 VALUE = "p@ss/w0rd <'\"&\\ é\n+?%41"
@@ -36,6 +41,9 @@ WRITTEN = {
     ),
     "HTML": html.escape,
     "HTML of a repr": lambda text: html.escape(repr(text)),
+    "HTML of Jinja": lambda text: (
+        html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    ),
     "quote": quote,
     "quote everything": lambda text: quote(text, safe=""),
     "quote twice": lambda text: quote(quote(text, safe=""), safe=""),
@@ -145,11 +153,96 @@ def test_short_values_stay(loaded):
             {"hunter2-p"},
         ),
         (PEM, {"MIIEvQIBADANBgkqh", "AgEAAoIBAQC7"}),
+        (base64.b64encode(b"hunter2-p").decode(), {"hunter2-p"}),
+        (
+            base64.urlsafe_b64encode(b'{"??>": "hunter2-p"}').decode(),
+            {'{"??>": "hunter2-p"}', "hunter2-p"},
+        ),
+        (base64.b64encode(bytes(range(128, 160))).decode(), set()),
+        (base64.b64encode(b"hunter2-pw").decode().rstrip("="), {"hunter2-pw"}),
+        ('\ufeff \n{"a": "hunter2-p"}', {"hunter2-p"}),
+        ("[hunter2-p,hunter3-p]", {"[hunter2-p", "hunter3-p]"}),
+        ("postgres://app:hunter2#p@db/name", {"hunter2#p"}),
+        ("postgres://app:hunter2-p@db/name\n", {"hunter2-p", "postgres://app:hunter2-p@db/name"}),
+        (
+            "Server=db;Password=ab,hunter2-p;",
+            {"Server=db;Password=ab", "hunter2-p;", "ab,hunter2-p", "db;Password=ab"},
+        ),
+        ("user=app password='my spaced secret'", {"my spaced secret", "'my spaced secret'"}),
+        (
+            "https://hooks.example/services/T0001/tail?a=b",
+            {"/services/T0001/tail?a=b", "/services/T0001/tail"},
+        ),
+        ("https://hooks.example/short", set()),
+        ("postgres://postgres@db/name", set()),
+        ('{"HOST": "db.internal", "PASSWORD": "hunter2-p"}', {"hunter2-p"}),
     ],
 )  # fmt: skip
 def test_parts_are_hidden_alone(value, secret):
     """What is secret in a value is hidden where it stands alone; its host and the like are not."""
     assert parts(value) == {value} | secret
+
+
+@pytest.mark.parametrize(
+    "value, read",
+    [
+        ("(hunter2-p,short)", lambda env: env.tuple("A")[0]),
+        ("[hunter2-p,short]", lambda env: env.list("A")[0]),
+        ("hunter2-p,with a space", lambda env: env.list("A")[0]),
+        ("a=hunter2-p;b=some words", lambda env: env("A", cast={"value": str})["a"]),
+        ("hunter2\\nsecond", lambda env: env.str("A", multiline=True)),
+        ("  hunter2-p  ", lambda env: env("A", cast=str.strip)),
+        ("postgres://app:hunter2#p@db/x", lambda env: "hunter2#p"),
+        ("mysql://app:hunter2-p@db/x", lambda env: env.db("A")["PASSWORD"]),
+    ],
+)
+def test_what_a_cast_makes_of_it_is_hidden(value, read):
+    """Whatever the casts hand out that is not the stored text itself."""
+    with LocMemStore(name="redaction-casts") as store:
+        store.put("A", value)
+    secrets = load("locmem://redaction-casts")
+    text = str(read(secrets.env))
+    assert len(secrets) == 1
+    assert len(text) >= FLOOR
+    assert redact(f"x {text} y") == f"x {MASK} y"
+
+
+def test_what_is_no_secret_in_a_config_is_not_hidden():
+    """Of a database URL the password is; an option such as sslmode=require stays."""
+    with LocMemStore(name="redaction-config") as store:
+        store.put("A", "postgres://app:hunter2-p@database/x?sslmode=require")
+    secrets = load("locmem://redaction-config")
+    assert secrets.env.db("A")
+    assert redact("database require") == "database require"
+
+
+def test_a_number_in_a_tree_is_hidden_when_it_was_read():
+    """Its digits are no string in the tree; what is public in the tree stays."""
+    with LocMemStore(name="redaction-number") as store:
+        store.put("A", '{"pin": 12345678, "host": "db.internal", "password": "hunter2-p"}')
+    secrets = load("locmem://redaction-number")
+    assert (secrets["A.pin"], secrets["A.host"]) == ("12345678", "db.internal")
+    assert redact("12345678 db.internal hunter2-p") == f"{MASK} db.internal {MASK}"
+
+
+@pytest.mark.timeout(60)
+def test_many_alike_are_looked_for_in_one_pass():
+    """A thousand numbers that begin alike cost no thousand comparisons at every zero of a page."""
+    found = Matcher(f"0000000000{number:04}" for number in range(1000))
+    page = "0" * 1_000_000
+    assert found.redact(page) == MASK
+    assert found.redact("5" + page[:9]) == "5" + page[:9]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    ["pass", "key ", ";auth", "token=", "a,", "key=a,", "key='", "://:", "@", "key" + " " * 50],
+)
+def test_the_parts_of_a_long_value_are_found_in_one_pass(text):
+    """One secret that repeats the name of a member must not hold up every host that loads it."""
+    value = text * (200_000 // len(text))
+    assert value in parts(value)
 
 
 def test_what_a_store_gives_is_hidden_as_long_as_it_is_held():
@@ -201,6 +294,70 @@ def test_the_matcher_is_built_once(loaded, monkeypatch):
     assert len(built) == 2
 
 
+def test_the_matcher_is_kept_when_there_is_nothing_new(loaded):
+    """A part of what is known, and a holder without values that comes and goes, cost nothing."""
+    loaded.add(["postgres://app:one-value@db/x"])
+    before = matcher()
+    loaded.add(["one-value", "short"])
+    del_me = Loaded()
+    del del_me
+    gc.collect()
+    assert matcher() is before
+
+
+def test_loading_while_others_log():
+    """One thread makes and fills holders while others redact: no error, and it is built once."""
+    held, errors, done = [], [], threading.Event()
+
+    def log() -> None:
+        try:
+            while not done.is_set():
+                redact("a line")
+        except Exception as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=log) for _ in range(2)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for number in range(300):
+            held.append(Loaded())
+            if number % 30 == 0:
+                held[-1].add([f"value-{number:04}"])
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert errors == []
+    assert redact("value-0000 value-0270") == f"{MASK} {MASK}"
+
+
+def test_one_thread_builds_for_all(loaded, monkeypatch):
+    """Those that come meanwhile wait for it."""
+    built, began = [], threading.Barrier(5)
+
+    def slow(values):
+        built.append(1)
+        time.sleep(0.05)
+        return Matcher(values)
+
+    def log() -> None:
+        began.wait()
+        redact("a line")
+
+    monkeypatch.setattr("django_kms_secrets.redaction.Matcher", slow)
+    loaded.add(["one-value"])
+    threads = [threading.Thread(target=log) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+
+
 def test_trees_are_scrubbed(loaded):
     """In strings, keys and bytes of any depth; a SecretStr is masked however short it is."""
     loaded.add(["one-value"])
@@ -213,7 +370,25 @@ def test_trees_are_scrubbed(loaded):
     assert tree["a"][0] == "x one-value"
 
 
+class Point(NamedTuple):
+    """A tuple that is made in another way."""
+
+    x: str
+    y: int
+
+
+def test_other_containers_are_scrubbed(loaded):
+    """Sets and queues; what is derived from them stays as it is, or becomes a plain one."""
+    loaded.add(["one-value"])
+    tree = [{"one-value"}, frozenset(["one-value"]), deque(["one-value"]), Point("one-value", 1)]
+    assert scrub(tree) == [{MASK}, frozenset([MASK]), deque([MASK]), (MASK, 1)]
+    clean = Point("x", 1)
+    assert scrub([clean])[0] is clean
+
+
 def test_what_holds_values_does_not_show_them(loaded):
     """Neither the holder nor the matcher has a value in its repr or its attributes' repr."""
     loaded.add(["one-value"])
     assert "one-value" not in repr(loaded) + repr(vars(loaded))
+    assert redact("one-value") == MASK
+    assert "one-value" not in repr(vars(matcher()))

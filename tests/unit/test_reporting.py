@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from pprint import pformat
 
 import pytest
 from django.apps import apps
@@ -181,7 +182,7 @@ OWN = f"{__name__}.OwnReporter"
 )
 def test_check_warns_of_reports_that_may_show_values(reporter, filter_, lacking, loaded):
     """kms_secrets.W001 names what to set, if secrets are loaded and it is not set."""
-    from django_kms_secrets.checks import check_reporting
+    from django_kms_secrets.checks.reports import check_reporting
 
     with override_settings(
         DEFAULT_EXCEPTION_REPORTER=reporter, DEFAULT_EXCEPTION_REPORTER_FILTER=filter_
@@ -194,8 +195,21 @@ def test_check_warns_of_reports_that_may_show_values(reporter, filter_, lacking,
 
 def test_check_is_silent_while_nothing_is_loaded(monkeypatch):
     """A project without secrets, or in offline mode, has nothing to hide."""
-    from django_kms_secrets.checks import check_reporting
+    from django_kms_secrets.checks.reports import check_reporting
 
-    monkeypatch.setattr("django_kms_secrets.checks.is_anything_loaded", lambda: False)
+    monkeypatch.setattr("django_kms_secrets.checks.reports.is_anything_loaded", lambda: False)
     with override_settings(DEFAULT_EXCEPTION_REPORTER=DJANGOS):
         assert check_reporting() == []
+
+
+def test_an_object_is_printed_once():
+    """The repr of a queryset is a query: what is shown is the text that was looked at."""
+    printed = []
+
+    class Query:
+        def __repr__(self) -> str:
+            printed.append(1)
+            return "<Query>"
+
+    assert pformat(hidden(Query())) == "<Query>"
+    assert len(printed) == 1

@@ -26,6 +26,22 @@ def test_the_whole_event_is_clean():
     assert before_send(EVENT, {}) == CLEAN
 
 
+def test_objects_in_a_log_are_clean():
+    """Sentry sends their repr, after us; those with nothing to hide stay what they are."""
+
+    class Shows:
+        def __init__(self, text):
+            self.text = text
+
+        def __repr__(self):
+            return f"<{self.text}>"
+
+    harmless = Shows("x")
+    log = {"body": f"a {VALUE}", "attributes": {"request": Shows(VALUE), "other": harmless}}
+    sent = before_send(log, {})
+    assert sent == {"body": f"a {MASK}", "attributes": {"request": f"<{MASK}>", "other": harmless}}
+
+
 def test_a_project_s_own_comes_first():
     """What it adds is redacted, and what it drops stays dropped."""
     added = redacting(lambda event, hint: {**event, "tags": hint})

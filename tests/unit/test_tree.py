@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from django_kms_secrets.exceptions import SecretsError
 from django_kms_secrets.formats import tree
+from django_kms_secrets.types import masked
 
 from . import strategies
 
@@ -87,6 +88,48 @@ REFUSED = {
     "single quotes": ("{'A': 'planted'}", "line 1, column 2: Expecting property name"),
     "nothing": ("", "line 1, column 1: Expecting value"),
 }
+
+
+def nested(depth: int, value: str = "1") -> str:
+    return '{"A": ' * depth + value + "}" * depth
+
+
+def test_a_tree_is_nested_a_hundred_deep_and_no_deeper():
+    """What reads, changes and masks it is recursive: at the limit all of it works."""
+    text = nested(tree.DEEPEST - 1, '"planted"')
+    document = tree.load(nested(tree.DEEPEST))
+    assert tree.text_of(masked(document)) == nested(tree.DEEPEST)
+    assert tree.reach({"A": tree.load(text)}, ".".join("A" * tree.DEEPEST)) == "planted"
+    tree.place(document, ".".join("A" * tree.DEEPEST), "2")
+    assert tree.text_of(document) == nested(tree.DEEPEST, "2")
+    for deeper in (nested(tree.DEEPEST + 1), "[" * 101 + "]" * 101, nested(900)):
+        with pytest.raises(SecretsError, match="nested too deeply"):
+            tree.load(deeper)
+        assert tree.parse_object(deeper) is None
+        assert tree.from_text(deeper) == deeper
+
+
+def test_brackets_that_do_not_nest_are_not_counted():
+    for text in ("[" + "[], " * 5000 + "1]", '"' + "[" * 5000 + '"'):
+        assert tree.text_of(tree.load(text)) in (text, text.strip('"'))
+
+
+def test_names_that_stand_twice_are_found_in_one_pass():
+    """Looking for each among all would take hours for a file of the largest size."""
+
+    class Counted(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    pairs = [(Counted(number // 2), number) for number in range(2000)]
+    with pytest.raises(Exception, match="more than once: 0, 1, 10"):
+        tree._unique(pairs)
+    assert Counted.compared < 50_000
 
 
 @pytest.mark.parametrize("text, message", REFUSED.values(), ids=REFUSED)

@@ -5,8 +5,25 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...exceptions import AccessDenied, StoreNotReady
-from ..diagnosis import WARNING, Check, Seen, names_there, not_allowed, pending_names
+from ...exceptions import (
+    AccessDenied,
+    DecryptionError,
+    SecretIntegrityError,
+    SecretNotFound,
+    StoreNotReady,
+)
+from ..diagnosis import (
+    SKIPPED,
+    WARNING,
+    Check,
+    Seen,
+    counted,
+    key_state,
+    names_there,
+    not_allowed,
+    pending_names,
+    readable,
+)
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, WIDTH
 
@@ -19,11 +36,6 @@ if TYPE_CHECKING:
     from .table import Item, Table
 
 _KEY_SCHEMA = [("name", "HASH"), ("version", "RANGE")]
-_KEY_HINTS = {
-    "Disabled": "`aws kms enable-key` enables it",
-    "PendingDeletion": "`aws kms cancel-key-deletion`, then `aws kms enable-key`: after the "
-    "deletion nothing under it can be read, ever",
-}
 
 
 class Diagnosis:
@@ -55,6 +67,9 @@ class Diagnosis:
         self._run = run
         self._fetch = fetch
         self._versions: dict[str, list[str]] = {}
+        self._context_seen: Seen | DecryptionError = Seen(
+            "there is no record to try it on", SKIPPED
+        )
 
     def checks(self) -> list[Check]:
         """All of them, in their order."""
@@ -65,7 +80,8 @@ class Diagnosis:
             Check(read, self._listing, ["table"]),
             Check("names", self._all_there, [read]),
             Check("decrypt", self._decryption, [read, "key"]),
-            Check("fetch", self._whole, ["decrypt", "names"]),
+            Check("context", self._context, ["decrypt"]),
+            Check("fetch", self._whole, ["context", "names"]),
             Check("pending", self._pending, [read]),
             Check("versions", self._padding, [read]),
         ]
@@ -94,15 +110,7 @@ class Diagnosis:
         return Seen(f"{place} is {status}")
 
     def _key_state(self) -> Seen:
-        try:
-            (found,) = self._run([self._keys.describe])
-        except AccessDenied as exc:
-            denied = exc
-        except StoreNotReady as exc:
-            return Seen(f"{exc.message}: nothing can be written", WARNING, exc.hint)
-        else:
-            return key_seen(self._key_id, found)
-        return not_allowed(denied)
+        return key_state(self._key_id, lambda: self._run([self._keys.describe])[0])
 
     def _listing(self) -> Seen:
         if self._names is None:
@@ -113,7 +121,8 @@ class Diagnosis:
         for item in items:
             self._versions.setdefault(item["name"], []).append(item["version"])
         action = "dynamodb:Scan" if self._names is None else "dynamodb:Query"
-        return Seen(f"{action} is allowed: {len(items)} versions of {len(self._versions)} names")
+        count = f"{counted(len(items), 'version')} of {counted(len(self._versions), 'name')}"
+        return Seen(f"{action} is allowed: {count}")
 
     def _all_there(self) -> Seen:
         return names_there(self._names, self._current(), self._records.place)
@@ -123,21 +132,41 @@ class Diagnosis:
         if not names:
             return Seen("there is no record to try it on", WARNING, "`secrets put NAME` writes one")
         (item,) = self._run([partial(self._newest, names[0])])
-        (opened,) = self._run([partial(self._records.open, item)])
         where = f"{names[0]} version {item['version'].lstrip('0')}"
-        if opened.former:
-            return Seen(
-                f"{where} opens with the former encryption context only",
-                WARNING,
-                "`secrets reencrypt` puts it under the present one",
+        try:
+            (opened,) = self._run([partial(self._records.open, item)])
+        except DecryptionError as exc:
+            self._context_seen = exc
+        except SecretIntegrityError:  # was decrypted first; the fetch says what is wrong with it
+            self._context_seen = Seen(f"it is the one of {where}")
+        else:
+            self._context_seen = (
+                Seen(
+                    f"{where} opens with the former encryption context only",
+                    WARNING,
+                    "`secrets reencrypt` puts it under the present one",
+                )
+                if opened.former
+                else Seen(f"it opens {where}")
             )
-        return Seen(f"kms:Decrypt is allowed, and the encryption context opens {where}")
+        return Seen("kms:Decrypt is allowed")
+
+    def _context(self) -> Seen:
+        if isinstance(self._context_seen, Seen):
+            return self._context_seen
+        raise self._context_seen
 
     def _newest(self, name: str) -> Item:
-        return self._table.newest(name, RECORD)[0]
+        for item in self._table.newest(name, RECORD):
+            return item
+        raise SecretNotFound(
+            f"{name} was deleted from {self._records.place} meanwhile",
+            hint="run it again",
+            names=[name],
+        )
 
     def _whole(self) -> Seen:
-        return Seen(f"the settings can read all {self._fetch()} secrets")
+        return readable(self._fetch())
 
     def _pending(self) -> Seen:
         return pending_names(
@@ -164,15 +193,3 @@ class Diagnosis:
         return sorted(
             name for name, found in self._versions.items() if {*found} - {PENDING_VERSION}
         )
-
-
-def key_seen(key_id: str, found: dict[str, Any]) -> Seen:
-    """What the state of a KMS key means.
-
-    Raises:
-        StoreNotReady: it cannot be used.
-    """
-    state = found["KeyState"]
-    if state in _KEY_HINTS:
-        raise StoreNotReady(f"the KMS key {key_id} is {state}", hint=_KEY_HINTS[state])
-    return Seen(f"the KMS key {key_id} is {state}")

@@ -89,7 +89,8 @@ class DataKeys:
             StoreNotReady: it does not exist.
         """
         reply = self._kms.call("DescribeKey", self._no_key(), KeyId=self._key_id)
-        return dict(reply["KeyMetadata"])
+        key: dict[str, Any] = reply["KeyMetadata"]
+        return key
 
     def create(self, description: str) -> bool:
         """Create the KMS key and the alias that names it, if the key does not exist.

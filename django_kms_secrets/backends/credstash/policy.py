@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...exceptions import SecretsError
 from ..iam import Arn, Statement, key_arn, literal, plain
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ ITEMS = {
 }
 #: Whoever works on all there is: reencrypt, list, keys, getall, globs, putall --prune.
 LISTERS = {"rotator", "admin"}
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
+_TABLE = re.compile(r"[\w.-]{3,255}", re.ASCII)
+_TABLE_ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]{3,255}", re.ASCII)
 SCAN_NOTE = (
     "dynamodb:Scan sees every record of the table, encrypted: DynamoDB cannot narrow it to names"
 )
@@ -34,7 +40,7 @@ class Policy:
     """The statements for one table.
 
     Attributes:
-        table, region: the table and its region.
+        table, region: the table, by its name or its ARN, and its region.
         key_id, kms_region: the KMS key for new records, and its region.
         contexts: the encryption contexts of records.
     """
@@ -52,15 +58,24 @@ class Policy:
         names = None if role == "admin" else names
         found = [self._items(role, names)]
         if role in LISTERS or (listing and role == "reader"):
-            found.append(Statement("ListTable", ["dynamodb:Scan"], [self._table], note=SCAN_NOTE))
+            found.append(
+                Statement("ListTable", ["dynamodb:Scan"], [self._table], notes=[SCAN_NOTE])
+            )
         found += self._records(role, names, keys)
         if role == "admin":
             found += self._setup(keys)
         return found
 
     @property
-    def _table(self) -> Arn:
-        return Arn("dynamodb", self.region, f"table/{self.table}")
+    def _table(self) -> str | Arn:
+        if _TABLE_ARN.fullmatch(self.table):
+            return self.table
+        if _TABLE.fullmatch(self.table):
+            return Arn("dynamodb", self.region, f"table/{self.table}")
+        raise SecretsError(
+            f"{self.table!r} is not the name or the ARN of a DynamoDB table",
+            hint="check table: a name has 3 to 255 letters, digits, dots, hyphens and underscores",
+        )
 
     def _items(self, role: str, names: Sequence[str] | None) -> Statement:
         prefix = self.contexts.prefix
@@ -123,6 +138,7 @@ class Policy:
         """The condition for one context: these entries and no others."""
         pairs = {f"kms:EncryptionContext:{key}": [plain(context[key])] for key in sorted(context)}
         entries = [*sorted(context), *(("name", "version") if bound else ())]
+        _see_that_case_does_not_matter(entries)
         if not entries:
             return {"Null": {"kms:EncryptionContextKeys": ["true"]}}
         conditions = {
@@ -152,3 +168,14 @@ class Policy:
                 Statement("NameKey", ["kms:CreateAlias"], [alias, any_key]),
             ]
         return found
+
+
+def _see_that_case_does_not_matter(entries: Sequence[str]) -> None:
+    """IAM has no case in condition keys, and so asks for one value where there are two."""
+    counted = Counter(entry.lower() for entry in entries)
+    same = [entry for entry in entries if counted[entry.lower()] > 1]
+    if same:
+        raise SecretsError(
+            f"keys of the encryption context differ only in case: {', '.join(map(repr, same))}",
+            hint="IAM takes them for one; name one of them anew, as for a change of the context",
+        )

@@ -26,18 +26,28 @@ from ...exceptions import (
     SecretsError,
 )
 from ...transport import AUTO
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
-from ..capabilities import KeyedStore, NumberedStore, PrunedStore, ReencryptedStore, StagedStore
+from ..capabilities import (
+    Age,
+    AgedStore,
+    KeyedStore,
+    NumberedStore,
+    PrunedStore,
+    ReencryptedStore,
+    StagedStore,
+)
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .keys import DataKeys
 from .records import Contexts, Records
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, entries, entry, is_number, next_version, padded
+from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from django.core.checks import CheckMessage
 
     from ..diagnosis import Check
     from ..iam import Statement
@@ -63,6 +73,7 @@ class CredStashStore(
     StagedStore,
     ReencryptedStore,
     PrunedStore,
+    AgedStore,
     PolicyStore,
     DiagnosedStore,
 ):
@@ -89,6 +100,7 @@ class CredStashStore(
     """
 
     scheme = "credstash"
+    dict_options = ("context", "former_context")
 
     def __init__(
         self,
@@ -276,12 +288,14 @@ class CredStashStore(
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
         """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest."""
+        value = masked(value)
         return self._run([partial(self._put, name, value, expected=expected)])[0]
 
     def put_version(
         self, name: str, value: str, *, version: str = "", comment: str = ""
     ) -> SecretVersion:
         """Like `put`, under a number and with a comment of the writer's choice."""
+        value = masked(value)
         if version and not is_number(version):
             raise SecretsError(
                 f"version {version!r} of {name} is not a number", hint="leave it out for the next"
@@ -295,6 +309,7 @@ class CredStashStore(
             VersionConflict: somebody else wrote one of the names at the same time.
             SecretsError: the message of any failure says which names were stored before it.
         """
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         seals = [partial(self._sealed, name, value) for name, value in values.items()]
@@ -347,6 +362,7 @@ class CredStashStore(
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """Query, GenerateDataKey, and a conditional PutItem of version -1."""
+        value = masked(value)
         checked(name, value)
         return self._run([partial(self._stage, name, value)])[0]
 
@@ -512,6 +528,33 @@ class CredStashStore(
             lambda: len(self.get_many(names)),
         ).checks()
 
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W007: a record opens wherever somebody copies it to."""
+        from django.core.checks import Warning  # noqa: A004
+
+        if self.context or self.bind_to_name:
+            return []
+        return [
+            Warning(
+                f"records of {self.place} have no encryption context: one that was copied to "
+                "another name, or from another environment under the same key, opens",
+                hint='set "context": {"env": "production"} or "bind_to_name": True in OPTIONS, '
+                "then `secrets reencrypt`",
+                id="kms_secrets.W007",
+            )
+        ]
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """By the numbers of the versions; nothing is sent."""
+        names: dict[str, list[SecretVersion]] = {}
+        for found in entries:
+            names.setdefault(found.name, []).append(found)
+        return {
+            name: age(versions)
+            for name, versions in names.items()
+            if any(CURRENT in version.stages for version in versions)
+        }
+
     # Shared
 
     @property
@@ -556,7 +599,7 @@ def _checked_context(option: str, context: Mapping[str, str] | str) -> dict[str,
 
 def _checked_flag(option: str, value: bool | str) -> bool:
     known = {True: True, False: False, "true": True, "false": False}
-    if value not in known:
+    if not isinstance(value, (bool, str)) or value not in known:
         raise SecretsError(f"{option} is neither true nor false", hint="write it as one of them")
     return known[value]
 
@@ -594,6 +637,6 @@ def _whole(
         raise type(errors[0])(
             f"{len(errors)} secrets of {place} {failed}:\n{reasons}",
             hint=errors[0].hint,
-            names=[name for error in errors for name in error.names],
+            names={name for error in errors for name in error.names},
         )
     return [outcome for outcome in outcomes if isinstance(outcome, Secret)]

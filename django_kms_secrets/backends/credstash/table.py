@@ -5,7 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ...exceptions import SecretsError, StoreNotReady, StoreUnavailable, VersionConflict
+from ...exceptions import (
+    SecretIntegrityError,
+    SecretsError,
+    StoreNotReady,
+    StoreUnavailable,
+    VersionConflict,
+)
 from .versions import PENDING_VERSION
 
 if TYPE_CHECKING:
@@ -92,7 +98,7 @@ class Table:
         newest = self.newest(name, ("name", "version", "key"))
         # The condition also fails when botocore repeats a write whose answer was lost. No two
         # records have the same data key, so the key tells whose record it is.
-        if not stored and not any(found["key"] == item["key"] for found in newest):
+        if not stored and not any(found.get("key") == item["key"] for found in newest):
             raise self._raced([name])
         if any(found["version"] > item["version"] for found in newest):
             raise VersionConflict(
@@ -144,7 +150,7 @@ class Table:
         if self._put_new(item):
             return True
         found = self.version(item["name"], item["version"])
-        return found is not None and found["key"] == item["key"]
+        return found is not None and found.get("key") == item["key"]
 
     def delete(self, name: str, version: str) -> None:
         """Delete one version."""
@@ -201,7 +207,8 @@ class Table:
         Raises:
             StoreNotReady: there is none.
         """
-        return dict(self._call("DescribeTable")["Table"])
+        table: dict[str, Any] = self._call("DescribeTable")["Table"]
+        return table
 
     def _status(self) -> str:
         try:
@@ -255,7 +262,12 @@ class Table:
         return {"name": {"S": self._prefix + name}, "version": {"S": version}}
 
     def _item(self, typed: Mapping[str, Mapping[str, Any]]) -> Item:
-        item = {name: next(iter(value.values())) for name, value in typed.items()}
+        item: Item = {name: next(iter(value.values()), None) for name, value in typed.items()}
+        if not all(isinstance(item.get(key), str) for key in ("name", "version")):
+            raise SecretIntegrityError(
+                f"an item of the {self._place} has no name, or no version, that is text",
+                hint="is it a table of credstash? `secrets doctor` looks at its schema",
+            )
         item["name"] = item["name"].removeprefix(self._prefix)
         return item
 
@@ -326,6 +338,12 @@ class _BeingCreated(SecretsError):
 
 def _unchanged(item: Item) -> dict[str, Any]:
     """The condition that a record is still the one that was read: its data key is its own."""
+    if not isinstance(item.get("key"), str):
+        raise SecretIntegrityError(
+            f"{item['name']} version {item['version']}: its attribute 'key' is missing or no text",
+            hint="the record was damaged or tampered with; `secrets delete` removes all versions",
+            names=[item["name"]],
+        )
     return {
         "ConditionExpression": "#key = :key",
         "ExpressionAttributeNames": {"#key": "key"},

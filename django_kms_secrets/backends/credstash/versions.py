@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...exceptions import VersionConflict
 from ...types import CURRENT, PENDING, PREVIOUS, SecretVersion
+from ..capabilities import Age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: credstash pads a version with zeros to this many characters, so that text sorts as numbers do.
 WIDTH = 19
+#: DynamoDB's limit for it (bytes).
+LONGEST = 1024
 
 
 def padded(version: str) -> str:
@@ -23,7 +26,7 @@ def padded(version: str) -> str:
 
 def is_number(version: str) -> bool:
     """Whether a version can be counted on from."""
-    return version.isascii() and version.isdigit()
+    return version.isascii() and version.isdigit() and len(version) <= LONGEST
 
 
 #: Where a pending value is kept: as version -1 of its name. It sorts before version 0, so every
@@ -78,4 +81,15 @@ def entries(items: Sequence[Item]) -> list[SecretVersion]:
 
 def entry(item: Item, stages: tuple[str, ...] = (CURRENT,)) -> SecretVersion:
     """One version, without its value."""
-    return SecretVersion(item["name"], item["version"], stages, comment=item.get("comment", ""))
+    comment = item.get("comment")
+    comment = comment if isinstance(comment, str) else ""
+    return SecretVersion(item["name"], item["version"], stages, comment=comment)
+
+
+def age(versions: Sequence[SecretVersion]) -> Age:
+    """How old a name's current value is: the format has no dates.
+
+    A number above 1 was counted up to it, also where the versions before it were retired.
+    """
+    counted = any(is_number(found.version) and int(found.version) > 1 for found in versions)
+    return Age(rotated=counted or sum(PENDING not in found.stages for found in versions) > 1)

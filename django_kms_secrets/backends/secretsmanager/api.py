@@ -302,9 +302,11 @@ class Api:
         failures = reply.get("Errors", ())
         for failure in failures:
             if not _is_missing(failure["ErrorCode"], failure.get("Message", "")):
+                # The batch was allowed, or there would be no such reply.
                 raise self._service.refused(
-                    "BatchGetSecretValue",
+                    "GetSecretValue",
                     failure["ErrorCode"],
+                    {"Error": {"Message": failure.get("Message", "no reason given")}},
                     subject=self._shown(failure["SecretId"]),
                 )
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):

@@ -20,6 +20,7 @@ from ...exceptions import (
 from ...formats import tree
 from ...types import CURRENT, PENDING, PREVIOUS, STAGES, Secret, SecretStr, SecretVersion, masked
 from ..base import ABSENT, already_current, already_pending, in_stages
+from ..capabilities import Age
 from .api import stages, version_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ class Document:
             )
             for name in sorted(state.values)
         ]
+
+    def ages(self, entries: Iterable[SecretVersion]) -> dict[str, Age]:
+        """By what the document keeps; its date is that of the last write to any of its names."""
+        return {
+            entry.name: Age(PREVIOUS in entry.stages or None, entry.created, exact=False)
+            for entry in entries
+        }
 
     def history(self, name: str) -> list[SecretVersion]:
         """ListSecretVersionIds: the versions of the document, whichever name they changed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, SecretNotFound, SecretsError, VersionConflict
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import ABSENT, already_current, already_pending, in_stages
+from ..capabilities import Age
 from .api import WaitsForDeletion, labelled, rank, stages, version_of
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ class Names:
             for entry in self._api.versions(self._prefix + name)
         ]
 
+    def ages(self, entries: Iterable[SecretVersion]) -> dict[str, Age]:
+        """DescribeSecret and ListSecretVersionIds for each name."""
+        names = [entry.name for entry in entries if CURRENT in entry.stages]
+        histories = self._api.run([partial(self.history, name) for name in names])
+        return {name: _age(versions) for name, versions in zip(names, histories, strict=True)}
+
     def get_stages(self, name: str) -> dict[str, Secret]:
         """A GetSecretValue for each stage."""
         return in_stages(lambda stage: self.get(name, stage))
@@ -84,8 +92,14 @@ class Names:
 
         Of two writers at the same time one is refused: PutSecretValue would let the later one win.
         """
-        known = self._known(name) if expected is None else self._known_if_allowed(name)
+        denied = None
+        try:
+            known = self._known(name)
+        except AccessDenied as exc:
+            known, denied = {}, exc
         self._end_rotation(name, known)
+        if denied and expected is None:
+            return SecretVersion(name, self._create_unseen(name, value, denied), (CURRENT,))
         if expected is None:
             there = known and not known.get("DeletedDate")
             # A secret that CloudFormation or Terraform made may have no version yet.
@@ -196,11 +210,17 @@ class Names:
         except SecretNotFound:
             return {}
 
-    def _known_if_allowed(self, name: str) -> dict[str, Any]:
-        """As `_known`; empty too where somebody may write, and may not describe."""
-        with contextlib.suppress(AccessDenied):
-            return self._known(name)
-        return {}
+    def _create_unseen(self, name: str, value: str, denied: AccessDenied) -> str:
+        """Create a secret that may not be described.
+
+        A secret that does not exist has no ARN, so a policy for those of its names may not cover it
+        before it is created. If it exists, the denial was about it.
+        """
+        try:
+            return self._api.create(self._prefix + name, value, self._key_id)
+        except (VersionConflict, WaitsForDeletion):
+            pass
+        raise denied
 
     def _end_rotation(self, name: str, known: Mapping[str, Any]) -> None:
         """Take AWSPENDING off the current version, before another one becomes the current.
@@ -235,3 +255,9 @@ class Names:
     def _name(self, entry: Mapping[str, Any]) -> str:
         name: str = entry["Name"]
         return name.removeprefix(self._prefix)
+
+
+def _age(versions: Iterable[SecretVersion]) -> Age:
+    written = [entry.created for entry in versions if CURRENT in entry.stages]
+    others = [entry for entry in versions if not {CURRENT, PENDING} & {*entry.stages}]
+    return Age(rotated=bool(others), written=written[0] if written else None)

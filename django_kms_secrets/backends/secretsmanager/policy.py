@@ -61,6 +61,10 @@ TRIAL = "RequestToValidateKeyAccess"
 LAMBDA_NOTE = (
     "`secrets rotate --lambda` needs lambda:InvokeFunction too, on the function of the secret"
 )
+KEY_NOTE = (
+    "no key_id is given: for secrets under a KMS key of your own, which need kms:Decrypt on it, "
+    "give --key-arn ARN"
+)
 
 
 @dataclass(frozen=True)
@@ -85,24 +89,30 @@ class Policy:
         """The statements for a role; see `PolicyStore.statements`."""
         secrets = self._secrets(None if role == "admin" else names)
         actions = DOCUMENT if self.secret_id else NAMES
-        note = LAMBDA_NOTE if "RotateSecret" in actions[role] else ""
-        found = [Statement("Secrets", _of("secretsmanager", actions[role]), secrets, note=note)]
+        wanted = {
+            LAMBDA_NOTE: "RotateSecret" in actions[role],
+            KEY_NOTE: not (self.key_id or keys),
+        }
+        notes = [note for note, needed in wanted.items() if needed]
+        found = [Statement("Secrets", _of("secretsmanager", actions[role]), secrets, notes=notes)]
         if not self.secret_id:
             # These know no resource. What they give is what GetSecretValue allows, and names.
             both = {
                 "BatchGetSecretValue": role in BATCHERS,
                 "ListSecrets": role in LISTERS or (listing and role == "reader"),
             }
-            wanted = [action for action, needed in both.items() if needed]
-            found.append(Statement("FindSecrets", _of("secretsmanager", wanted), ["*"]))
+            finding = [action for action, needed in both.items() if needed]
+            found.append(Statement("FindSecrets", _of("secretsmanager", finding), ["*"]))
         if self.key_id or keys:
             found.append(self._key(role, secrets, keys))
         return found
 
     def _secrets(self, names: Sequence[str] | None) -> list[str | Arn]:
         if self.secret_id.startswith("arn:"):
-            whole = _HAS_SUFFIX.search(self.secret_id)
-            return [self.secret_id if whole else self.secret_id + SUFFIX]
+            arn = literal(self.secret_id)
+            # A name may end like that too (db-master), in an ARN without AWS's characters.
+            whole = [arn] if _HAS_SUFFIX.search(arn) else []
+            return [*whole, arn + SUFFIX]
         if self.secret_id:
             return [self._secret(literal(self.secret_id) + SUFFIX)]
         if names is None:

@@ -16,9 +16,9 @@ from ...aws import (
 )
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
+from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, checked, expect, not_found, put_runs
-from ..capabilities import ReencryptedStore, RotatingStore, StagedStore
+from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
 from .api import Api, version_of
@@ -35,7 +35,13 @@ T = TypeVar("T")
 
 
 class SecretsManagerStore(
-    BaseStore, StagedStore, RotatingStore, ReencryptedStore, PolicyStore, DiagnosedStore
+    BaseStore,
+    StagedStore,
+    RotatingStore,
+    ReencryptedStore,
+    AgedStore,
+    PolicyStore,
+    DiagnosedStore,
 ):
     """Secrets Manager: ``secret_id`` is one JSON document, ``prefix`` is one secret per name.
 
@@ -169,11 +175,13 @@ class SecretsManagerStore(
 
         A swap is PutSecretValue beside the current version, and a compare-and-set of AWSCURRENT.
         """
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.put(name, value, expected), name)
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """A document: one write for all. A prefix: one write for each, until one fails."""
+        values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         if self.secret_id and values:
@@ -190,11 +198,13 @@ class SecretsManagerStore(
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
         """As `put`; a document keeps the value before it in itself."""
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.rotate(name, value, expected), name)
 
     def stage(self, name: str, value: str) -> SecretVersion:
         """A document: GetSecretValue and a swap. A name: DescribeSecret and a swap."""
+        value = masked(value)
         checked(name, value)
         return self._do(lambda names: names.stage(name, value), name)
 
@@ -312,6 +322,10 @@ class SecretsManagerStore(
         tasks = self._ask(lambda api: api.run([partial(one, api, name) for name in ordered]))
         return [name for name, waits in zip(ordered, tasks, strict=True) if waits]
 
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """A prefix: DescribeSecret and ListSecretVersionIds for each name. A document: nothing."""
+        return self._ask(lambda api: self._names(api).ages(entries), count=len(entries))
+
     # Shared
 
     def _id_of(self, name: str) -> str:
@@ -368,6 +382,7 @@ def _not_reencrypted(failed: Mapping[str, SecretsError], place: str) -> SecretsE
 
 
 def _checked_days(days: int | str) -> int:
-    if str(days).isdecimal() and 7 <= int(days) <= 30:
+    # More digits than that may be more than int() takes.
+    if str(days).isdecimal() and len(str(days)) <= 2 and 7 <= int(days) <= 30:
         return int(days)
     raise SecretsError(f"recovery_days {days!r} is not 7 to 30", hint="leave it out for 30")

@@ -21,7 +21,9 @@ from ...backends.diagnosis import (
     Check,
     DiagnosedStore,
     Seen,
+    key_state,
     names_there,
+    readable,
 )
 from ...exceptions import AccessDenied, SecretsError, StoreNotReady
 from ...transport import LIGHT
@@ -104,46 +106,60 @@ def _examine(examination: _Examination, store: BaseStore, names: Sequence[str] |
     for message in store.check():
         text, hint = str(message.msg), str(message.hint or "")
         examination.look(Check("options", partial(Seen, text, WARNING, hint)))
-    before = ["configuration"]
-    if isinstance(store, AWSStore):
-        surroundings = _Surroundings(store)
-        for check in surroundings.checks():
-            examination.look(check)
-        before = ["region", "credentials"]
-    opening = Check("endpoint", partial(_open, store), before)
+    if not isinstance(store, AWSStore):
+        _look_inside(examination, store, names, Check("store", partial(_open, store)))
+        return
+    surroundings = _Surroundings(store)
+    for check in surroundings.checks():
+        examination.look(check)
+    opening = Check("endpoint", partial(_open, store), ["region", "credentials"])
+    _look_inside(examination, store, names, opening)
+    examination.look(Check("clock", surroundings.clock))
+
+
+def _look_inside(
+    examination: _Examination, store: BaseStore, names: Sequence[str] | None, opening: Check
+) -> None:
     examination.look(opening)
-    if examination.failed(opening):
-        examination.look(Check("store", partial(_open, store), ["endpoint"]))
-    else:
+    if not examination.failed(opening):
         for check in _checks(store, names):
             examination.look(check)
-    if isinstance(store, AWSStore):
-        examination.look(Check("clock", surroundings.clock))
 
 
 def _open(store: BaseStore) -> Seen:
     store.open()
-    if not isinstance(store, AWSStore):
-        return Seen(store.place)
+    return Seen(_endpoints(store) if isinstance(store, AWSStore) else store.place)
+
+
+def _endpoints(store: AWSStore) -> str:
     places = []
     for service in store.services:
         override = account.override_of(store, service)
         places.append(f"{service.place}{f' (not AWS itself: {override})' if override else ''}")
-    return Seen("; ".join(places))
+    return "; ".join(places)
 
 
 def _checks(store: BaseStore, names: Sequence[str] | None) -> Sequence[Check]:
     """The store's own checks; of one that knows none, that it can be read."""
     if isinstance(store, DiagnosedStore):
-        return store.checks(names)
+        return [*_key_checks(store), *store.checks(names)]
     found: dict[str, Any] = {}
 
     def fetch() -> Seen:
         found.update(store.get_many(names))
-        return Seen(f"the settings can read {len(found)} secrets")
+        return readable(len(found))
 
     there = Check("names", lambda: names_there(names, found, store.place), ["fetch"])
     return [Check("fetch", fetch), there]
+
+
+def _key_checks(store: AWSStore) -> list[Check]:
+    """The state of the KMS key, where OPTIONS name one that the store does not look after."""
+    key_id = getattr(store, "key_id", None)
+    if not key_id or any(service.name == "KMS" for service in store.services):
+        return []
+    describe = partial(account.describe_key, store, key_id, None)
+    return [Check("key", partial(key_state, key_id, describe))]
 
 
 class _Surroundings:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ... import files, formats
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
 from ...formats import dotenv
+from ...types import SecretStr
 from ..arguments import add_context, add_format
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     format = _format(options)  # noqa: A001
     values, failures = _read(store, keep_going=options["keep_going"])
-    text = formats.dump(dict(sorted(values.items())), format, target=options["target"])
+    text = SecretStr(formats.dump(dict(sorted(values.items())), format, target=options["target"]))
     if options["output"]:
         files.write_private(options["output"], text)
         console.say(f"{len(values)} secrets written to {options['output']}")

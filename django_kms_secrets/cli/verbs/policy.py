@@ -7,24 +7,21 @@ sent to AWS without --ask-aws.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ... import account, policy
-from ...backends.iam import ROLES, PolicyStore
-from ...exceptions import SecretsError
+from ...backends.iam import ACCOUNT, KEY_ARN, ROLES, PolicyStore
+from ...exceptions import SecretsError, StoreUnavailable
 
 if TYPE_CHECKING:
     import argparse
+    import re
     from collections.abc import Callable, Mapping, Sequence
 
-    from ...backends.iam import Statement
+    from ...backends.iam import KeyOf, Statement
     from ...config import Config
     from ..console import Console
-
-_ACCOUNT = re.compile(r"\d{12}")
-_KEY_ARN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +49,9 @@ def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SecretsError: one of them cannot be one.
     """
-    if options["account"] and not _ACCOUNT.fullmatch(options["account"]):
+    if options["account"] and not ACCOUNT.fullmatch(options["account"]):
         raise SecretsError("--account is not 12 digits", hint="such as 123456789012")
-    if not all(_KEY_ARN.fullmatch(arn) for arn in options["key_arn"] or ()):
+    if not all(KEY_ARN.fullmatch(arn) for arn in options["key_arn"] or ()):
         raise SecretsError(
             "--key-arn is not the ARN of a KMS key",
             hint="such as arn:aws:kms:REGION:123456789012:key/KEY-ID; "
@@ -108,7 +105,7 @@ def _fitting(
             f"this policy has {size:,} characters, and a managed policy takes {limit:,}: make it "
             "an inline policy of a role (10,240), or give the names a prefix of their own"
         ]
-    return found, [*notes, *(statement.note for statement in found if statement.note)]
+    return found, [*notes, *(note for statement in found for note in statement.notes)]
 
 
 def _facts(
@@ -119,17 +116,37 @@ def _facts(
         keys = policy.unknown_keys(statements)
         facts = replace(
             facts,
-            account=facts.account or str(account.caller(store)[0]["Account"]),
-            keys={
-                key: str(account.describe_key(store, key.key_id, key.region)["Arn"]) for key in keys
-            },
+            account=facts.account or _account_of(store, statements),
+            keys={key: _arn_of(store, key) for key in keys},
         )
-    if options["format"] == "json":
+    if options["format"] == "json" and policy.needs_account(statements):
         region = store.region_name or account.default_region(store.profile_name)
         facts = replace(
             facts, region=region, partition=account.partition_of(region, store.profile_name)
         )
     return facts
+
+
+def _account_of(store: PolicyStore, statements: Sequence[Statement]) -> str | None:
+    if not policy.needs_account(statements):
+        return None
+    reply, _ = account.caller(store)
+    return _answer(reply["Account"], ACCOUNT, "GetCallerIdentity", "the number of an account")
+
+
+def _arn_of(store: PolicyStore, key: KeyOf) -> str:
+    reply = account.describe_key(store, key.key_id, key.region)
+    return _answer(reply["Arn"], KEY_ARN, "DescribeKey", "the ARN of a KMS key")
+
+
+def _answer(text: str, pattern: re.Pattern[str], operation: str, what: str) -> str:
+    """What AWS says, if it is what it should be: it becomes a part of a program."""
+    if pattern.fullmatch(text):
+        return text
+    raise StoreUnavailable(
+        f"the answer to {operation} is not {what}",
+        hint="check endpoint_url: something else than AWS may be listening there",
+    )
 
 
 def _written(

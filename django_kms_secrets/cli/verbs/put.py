@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("value", metavar="VALUE", nargs="?", help="- for stdin, @FILE for a file")
+    # SecretStr: from here on, what shows the arguments does not show it.
+    parser.add_argument(
+        "value", type=SecretStr, metavar="VALUE", nargs="?", help="- for stdin, @FILE for a file"
+    )
     add_context(parser)
     add_key_and_digest(parser)
     parser.add_argument("-P", "--prompt", action="store_true", help="ask for the value")
@@ -52,7 +55,7 @@ def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
     if version and not (version.isascii() and version.isdigit()):
         raise SecretsError("the version is not a number", hint="leave -v out for the next")
     if options["prompt"] and options["value"] is not None:
-        return {**options, "value": None, "context": [options["value"], *options["context"]]}
+        return {**options, "value": None, "context": [str(options["value"]), *options["context"]]}
     return dict(options)
 
 
@@ -61,7 +64,7 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     if argument is None and "=" in name:
         # Not repeated: what follows the = is most likely a value.
         raise SecretsError("the NAME has a = in it, and there is no VALUE", hint="put NAME VALUE")
-    value = SecretStr(console.prompt(name) if argument is None else read_value(argument, console))
+    value = console.prompt(name) if argument is None else read_value(argument, console)
     entry = _put(store, name, value, options["secret_version"], options["comment"])
     console.say(f"{name} version {entry.version} stored in {store.place}")
     return 0

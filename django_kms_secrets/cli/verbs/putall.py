@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import formats
 from ...backends.base import checked
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
-from ...types import masked
+from ...types import SecretStr, masked
 from ..arguments import (
     add_context,
     add_key_and_digest,
@@ -32,7 +32,8 @@ ALIASES = ("push",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FILE", help="FILE or @FILE; - for stdin")
+    # SecretStr: it may be a tree of values itself.
+    parser.add_argument("source", type=SecretStr, metavar="FILE", help="FILE or @FILE; - for stdin")
     add_context(parser)
     add_key_and_digest(parser)
     parser.add_argument(
@@ -89,7 +90,7 @@ class _Plan:
         return [f"{mark} {name}" for mark, names in marks for name in names]
 
 
-def _read(source: str, format: str | None, console: Console) -> dict[str, str]:  # noqa: A002
+def _read(source: SecretStr, format: str | None, console: Console) -> dict[str, str]:  # noqa: A002
     if source == "-":
         text = read_stdin()
     elif source.lstrip().startswith("{"):

@@ -355,7 +355,7 @@ class _Rotation:
     def _new_value(self, source: generators.Generator | None) -> SecretStr:
         if source is None:
             argument = self.options["value"]
-            value = SecretStr(read_value(argument, self.console, instead="use - or @FILE"))
+            value = read_value(argument, self.console, instead="use - or @FILE")
         else:
             value = source.make()
         if not value:

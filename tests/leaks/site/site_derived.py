@@ -35,4 +35,15 @@ PHRASE = str(secrets["PHRASE"])
 PEM = str(secrets["PEM"])
 AWKWARD = str(secrets["AWKWARD"])
 UNICODE = str(secrets["UNICODE"])
+CELERY_RESULT_BACKEND = str(secrets["CELERY_RESULT_BACKEND"])
+EMAIL_URL = str(secrets["EMAIL_URL"])
+CHANNEL_LAYERS = {"default": {"CONFIG": {"hosts": [str(secrets["CHANNELS"])]}}}
+HAYSTACK_CONNECTIONS = {"default": {"URL": str(secrets["SEARCH"])}}
+UPLOADS = {"default": {"OPTIONS": {"account": f"DefaultEndpoint={secrets['STORAGE']}"}}}
+NOTIFY = [("ops", str(secrets["WEBHOOK"]))]
+AWS_SECRET_ACCESS_KEY = str(secrets["AWS_SECRET_ACCESS_KEY"])
+STRIPE_API_KEY = str(secrets["STRIPE_API_KEY"])
+SOCIAL_AUTH_GOOGLE_OAUTH2_SECRET = str(secrets["SOCIAL_AUTH_GOOGLE_OAUTH2_SECRET"])
+SIMPLE_JWT = {"ALGORITHM": "HS256", "SIGNING_KEY": str(secrets["SIGNING_KEY"])}
+ROLLBAR = {"access_token": str(secrets["ROLLBAR_TOKEN"])}
 os.environ["COPIED"] = secrets["ENVIRON"]

@@ -4,6 +4,7 @@ What is printed and logged goes where it goes; the test has it too.
 """
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def sentry(filtered):
     """Sentry's own SDK, with everything it can collect, sending into a list."""
     try:
         import sentry_sdk
+        from sentry_sdk.integrations.logging import LoggingIntegration
         from sentry_sdk.transport import Transport
     except ImportError:
         return None
@@ -39,13 +41,19 @@ def sentry(filtered):
     if filtered:
         from django_kms_secrets.sentry import before_send
 
-        options = {"before_send": before_send, "before_send_transaction": before_send}
+        options = {
+            "before_send": before_send,
+            "before_send_transaction": before_send,
+            "before_send_log": before_send,
+        }
     sentry_sdk.init(
         dsn="https://key@127.0.0.1/1",
         transport=Kept,
         send_default_pii=True,
         traces_sample_rate=1.0,
         max_request_body_size="always",
+        enable_logs=True,
+        integrations=[LoggingIntegration(level=logging.DEBUG, sentry_logs_level=logging.DEBUG)],
         **options,
     )
     return sent
@@ -99,6 +107,8 @@ def dump_objects():
     from django.conf import settings
 
     from django_kms_secrets import redaction
+    from django_kms_secrets.config import read_config
+    from django_kms_secrets.types import PREVIOUS
 
     held = [site_settings.secrets, site_settings.env, settings.DATABASES, settings.TREE]
     held += [redaction.matcher(), vars(site_settings), vars(site_settings.secrets)]
@@ -107,6 +117,22 @@ def dump_objects():
         shown += map(repr, vars(thing).values())
         for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
             shown.append(attempted(lambda each=duplicate, thing=thing: repr(each(thing))))
+    for url in (os.environ["SITE_TABLE"], os.environ["SITE_DOCUMENT"]):
+        store = read_config(url).make_store()
+        with store:
+            name = next(iter(site_settings.secrets))
+            found = attempted(lambda: store.get_many([name]))  # noqa: B023
+            listed = store.list_secrets()
+            shown += [found, repr(vars(store)), repr(listed), repr(vars(listed[0]))]
+            shown.append(attempted(lambda: store.get(name, version=PREVIOUS)))  # noqa: B023
+        shown += [repr(vars(store)), repr(copy.deepcopy(store)), pprint.pformat(vars(store))]
+    for alias in ("rotated", "tree"):
+        database = settings.DATABASES[alias]["SECRET"]
+        rotation = database._rotation
+        shown += map(repr, (database, vars(database), rotation, vars(rotation)))
+        shown += [repr(copy.deepcopy(database)), repr(pickle.dumps(database))]
+    loaded = site_settings.secrets._loaded
+    shown += map(repr, (loaded, vars(loaded), copy.copy(loaded), vars(redaction.matcher())))
     shown.append(repr(pickle.loads(pickle.dumps(settings.DATABASES))))
     shown.append(repr(copy.deepcopy(settings.DATABASES)))
     for wrong in (
@@ -150,4 +176,7 @@ if __name__ == "__main__":
         dump_objects()
         dump_processes()
     if events is not None:
+        import sentry_sdk
+
+        sentry_sdk.flush()
         write("sentry", "\n".join(events))

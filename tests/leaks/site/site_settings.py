@@ -30,8 +30,8 @@ LOGGING = {
     },
     "formatters": {"json": {"()": "site_json.Formatter"}},
     "root": {"handlers": ["console", "file", "json", "mail"], "level": "DEBUG"},
-    # As Django has it, but to all handlers.
-    "loggers": {"django": {"handlers": [], "level": "DEBUG", "propagate": True}},
+    # Without Django's own handlers, which have no filter: all goes to those above.
+    "loggers": {"django": {"level": "DEBUG"}, "django.server": {"propagate": True}},
 }
 if FILTERED:
     for handler in LOGGING["handlers"].values():
@@ -43,6 +43,7 @@ if FILTERED:
 logging.config.dictConfig(
     {**LOGGING, "root": {"handlers": ["console", "file", "json"], "level": "DEBUG"}}
 )
+logging.captureWarnings(True)
 
 secrets = load(os.environ["SITE_TABLE"]) | load(os.environ["SITE_DOCUMENT"])
 env = secrets.env
@@ -52,6 +53,8 @@ SECRET_KEY_FALLBACKS = secrets.fallbacks("SECRET_KEY")
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
     "other": env.db("DATABASE_URL"),
+    "rotated": secrets.database("ROTATED_URL"),
+    "tree": secrets.database("ROTATED_TREE"),
 }
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 
 from django.shortcuts import render
 from django.urls import path
@@ -92,6 +93,11 @@ def logs(request):
     logger.warning("extra", extra={"token": str(secrets["EXTRA"]), "tree": [secrets["EXTRA"]]})
     logger.warning("stack %(a)s", {"a": secrets["STACK"]}, stack_info=True)
     logger.warning("wrong %d", str(secrets["WRONG_LOG"]))
+    warnings.warn(f"warned of {secrets['WARNED']}", stacklevel=1)
+    try:
+        json.loads("{" + secrets["ATTRIBUTE"])
+    except ValueError:
+        logger.info("no JSON", exc_info=True)
     raise Failed("logs")
 
 

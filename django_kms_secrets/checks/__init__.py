@@ -1,0 +1,1 @@
+"""System checks. They touch no network, and show no value."""
