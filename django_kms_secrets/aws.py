@@ -14,12 +14,11 @@ import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import import_module
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import replies
 from ._version import __version__
@@ -84,9 +83,9 @@ _FAULTS = {
 }
 
 # By what the names of botocore's errors have in them.
-_OF_CREDENTIALS = re.compile("Credential|Token|SSO|Login|MetadataRetrieval|MFA")
-_OF_SIGNING_IN = re.compile("SSO|Login|TokenRetrieval")
-_OF_CONFIGURATION = re.compile("Config|Profile|MissingDependency")
+_OF_CREDENTIALS = "Credential|Token|SSO|Login|MetadataRetrieval|MFA"
+_OF_SIGNING_IN = "SSO|Login|TokenRetrieval"
+_OF_CONFIGURATION = "Config|Profile|MissingDependency"
 
 #: What botocore lets through from the sources of credentials: a file that cannot be read, a program
 #: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
@@ -111,8 +110,7 @@ _PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckIte
 _LONGEST = 86_400
 
 
-@dataclass(frozen=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long AWS may take, in seconds.
 
     Attributes:
@@ -144,6 +142,10 @@ class Timeouts:
     def for_many(self, count: int) -> float:
         """Seconds for so many operations: in each thread of the pool they run one after another."""
         return self.overall * max(1, math.ceil(count / POOL_SIZE))
+
+
+#: What holds where OPTIONS say nothing.
+TIMEOUTS = Timeouts()
 
 
 def _seconds(name: str, value: float | str) -> float:
@@ -191,7 +193,6 @@ _deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
 )
 
 
-@dataclass
 class Service:
     """One AWS service: a boto3 client whose replies hide their secrets and whose errors are ours.
 
@@ -200,13 +201,15 @@ class Service:
         name: the service's name for people.
         clock: how far the service's clock is ahead of ours, by its last reply (seconds); None
             before that.
+        waiting_for: operations that were sent and not yet answered, for the message of a missed
+            deadline.
     """
 
-    client: Any
-    name: str
-    clock: float | None = None
-    # Operations that were sent and not yet answered, for the message of a missed deadline.
-    waiting_for: set[str] = field(default_factory=set)
+    def __init__(self, client: Any, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.clock: float | None = None
+        self.waiting_for: set[str] = set()
 
     @property
     def place(self) -> str:
@@ -368,9 +371,9 @@ class Service:
             return AccessDenied(
                 f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
             )
-        if _OF_CREDENTIALS.search(kind):
+        if re.search(_OF_CREDENTIALS, kind):
             return no_credentials(exc, f" for {operation} of {self.name}")
-        if _OF_CONFIGURATION.search(kind):
+        if re.search(_OF_CONFIGURATION, kind):
             return not_configured(exc)
         if kind == "ParamValidationError":
             return SecretsError(
@@ -533,7 +536,7 @@ def not_configured(exc: Exception) -> SecretsError:
             f"there is no AWS profile {profile!r}",
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
-    if _OF_CREDENTIALS.search(kind):
+    if re.search(_OF_CREDENTIALS, kind):
         return no_credentials(exc)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
@@ -567,7 +570,7 @@ def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
         code = replies.refusal(getattr(exc, "response", {}))["Error"]["Code"]
         kind = f"{operation} was refused, {code}"
         hint = "check the role that the AWS configuration names, and the role's trust policy"
-    elif _OF_SIGNING_IN.search(kind):
+    elif re.search(_OF_SIGNING_IN, kind):
         hint = "`aws sso login` signs in again"
     return AccessDenied(f"the AWS credentials{request} could not be fetched ({kind})", hint=hint)
 

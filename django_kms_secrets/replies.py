@@ -31,7 +31,7 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
 _SECRET = {"Plaintext", "SecretBinary", "SecretString"}
 
 # AWS's codes look like this.
-_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_CODE = r"[A-Za-z0-9_.:-]{1,100}"
 #: What is shown of a reason that AWS gives (characters).
 _MESSAGE = 1000
 
@@ -151,4 +151,4 @@ def without_echo(
 
 def code_of(code: object) -> str:
     """An error code; "unknown" for what does not look like one."""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else "unknown"
+    return code if isinstance(code, str) and re.fullmatch(_CODE, code) else "unknown"

@@ -11,12 +11,12 @@ import http.client
 import json
 import os
 import random
+import socket
 import ssl
 import threading
 import time
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .._version import __version__
@@ -69,18 +69,18 @@ _FINAL = {"SSLError"}
 _AGENT_SECONDS, _AGENT_ATTEMPTS, _AGENT_PAUSE = 2.0, 3, 1.0
 
 
-@dataclass(repr=False)
-class Answer:
+class Answer(NamedTuple):
     """What came of a request.
 
     Attributes:
-        reply: what a boto3 client returns, or its ClientError has as its response.
+        reply: what a boto3 client returns, or its ClientError has as its response; its plaintexts
+            hide themselves.
         code: AWS's code of an error; "" for none.
         failure: the name of botocore's exception for what gave no answer; "" for an answer.
         unreadable: why it is none of AWS's; "" for one that is.
     """
 
-    reply: dict[str, Any] = field(default_factory=dict)
+    reply: Mapping[str, Any] = {}
     code: str = ""
     failure: str = ""
     unreadable: str = ""
@@ -107,8 +107,7 @@ class CredentialRetrievalError(Exception):
     """A container's agent gives none; botocore's exception for it has the same name."""
 
 
-@dataclass(frozen=True)
-class Meta:
+class Meta(NamedTuple):
     """What a boto3 client has under this name."""
 
     endpoint_url: str
@@ -147,7 +146,7 @@ class Client:
         self._timeouts = connect_timeout, read_timeout
         self._context = context
         self._host = urlsplit(endpoint_url).netloc
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[_Connection] = []
         self._closed = threading.Event()
 
     def send(self, operation: str, parameters: Mapping[str, Any]) -> Answer | None:
@@ -180,9 +179,7 @@ class Client:
         headers = self._headers(operation, body)
         while True:
             connection, is_kept = self._connection()
-            status, lower, content, failure = _exchange(
-                connection, "POST", "/", headers, body, self._timeouts[1]
-            )
+            status, lower, content, failure = _exchange(connection, "POST", "/", headers, body)
             if failure:
                 connection.close()
             else:
@@ -193,12 +190,12 @@ class Client:
             if not (is_kept and failure == "ConnectionClosedError"):
                 return _answer(operation, status, lower, content, failure)
 
-    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _connection(self) -> tuple[_Connection, bool]:
         """A connection, and whether it is one that was kept."""
         try:
             return self._idle.pop(), True
         except IndexError:
-            return _connection(self.meta.endpoint_url, self._timeouts[0], self._context), False
+            return _Connection(self.meta.endpoint_url, self._timeouts, self._context), False
 
     def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         target, version = _TARGETS[self._service]
@@ -276,11 +273,9 @@ def _of_container() -> Credentials:
     for attempt in range(_AGENT_ATTEMPTS):
         if attempt:
             time.sleep(_AGENT_PAUSE)
-        connection = _connection(url, _AGENT_SECONDS, context)
+        connection = _Connection(url, (_AGENT_SECONDS, _AGENT_SECONDS), context)
         try:
-            status, _, content, failure = _exchange(
-                connection, "GET", path, headers, b"", _AGENT_SECONDS
-            )
+            status, _, content, failure = _exchange(connection, "GET", path, headers, b"")
         finally:
             connection.close()
         if status == http.client.OK and not failure:
@@ -290,30 +285,49 @@ def _of_container() -> Credentials:
     raise CredentialRetrievalError
 
 
-def _connection(
-    url: str, seconds: float, context: ssl.SSLContext | None
-) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
-    return http.client.HTTPConnection(host, port, timeout=seconds)
+class _Connection(http.client.HTTPConnection):
+    """A connection to the host of a URL, with TLS where the URL has it.
+
+    Args:
+        url: the URL.
+        timeouts: seconds for connecting, and for one pause while reading.
+        context: for TLS.
+    """
+
+    def __init__(
+        self, url: str, timeouts: tuple[float, float], context: ssl.SSLContext | None
+    ) -> None:
+        parts = urlsplit(url)
+        self._context = context if parts.scheme == "https" else None
+        port = parts.port or (443 if self._context else 80)
+        super().__init__(parts.hostname or "", port, timeout=timeouts[0])
+        self._read_timeout = timeouts[1]
+
+    def connect(self) -> None:
+        # As bytes: of text Python would make an internationalized name, for which it imports a
+        # codec, and hosts are ASCII here (see `endpoints`).
+        host = self.host.encode("ascii")
+        address: tuple[Any, int] = host, self.port
+        sock = socket.create_connection(address, self.timeout)
+        self.sock: socket.socket | None = sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context:
+            self.sock = sock = self._context.wrap_socket(sock, server_hostname=host)
+        sock.settimeout(self._read_timeout)
 
 
 def _exchange(
-    connection: http.client.HTTPConnection,
+    connection: _Connection,
     method: str,
     path: str,
     headers: Mapping[str, str],
     body: bytes,
-    read_timeout: float,
 ) -> tuple[int, Mapping[str, str], bytes, str]:
     """One request and its reply: status, headers in lower case, content, and what failed."""
     connected = False
     try:
         if connection.sock is None:
             connection.connect()
-            connection.sock.settimeout(read_timeout)  # type: ignore[attr-defined]
         connected = True
         connection.request(method, path, body or None, dict(headers))
         response = connection.getresponse()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ..types import SecretStr
@@ -23,8 +22,7 @@ _ECS = "http://169.254.170.2"
 _HOSTS = {"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost"}
 
 
-@dataclass(frozen=True, repr=False)
-class Credentials:
+class Credentials(NamedTuple):
     """What requests are signed with.
 
     Attributes:

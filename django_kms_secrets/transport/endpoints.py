@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
 # The partitions whose endpoints are named alike. A test compares them with botocore's rules.
 _SUFFIXES = {
-    re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+", re.ASCII): "amazonaws.com",
-    re.compile(r"us-gov-\w+-\d+", re.ASCII): "amazonaws.com",
-    re.compile(r"cn-\w+-\d+", re.ASCII): "amazonaws.com.cn",
+    **dict.fromkeys(("us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"), "amazonaws.com"),
+    "us-gov": "amazonaws.com",
+    "cn": "amazonaws.com.cn",
 }
 _VARIABLES = {
     "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
     "kms": "AWS_ENDPOINT_URL_KMS",
     "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
 }
+_HEX = set("0123456789abcdef")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_PLAIN_URL = re.compile(rf"(https?)://({_LABEL}(\.{_LABEL})*)(:[0-9]{{1,5}})?/?")
-# OpenSSL finds a certificate in a directory by the hash of its subject.
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_PLAIN_URL = rf"(https?)://({_LABEL}(\.{_LABEL})*)(:[0-9]{{1,5}})?/?"
 
 
 def region_of(region: str | None, environ: Mapping[str, str]) -> str:
@@ -46,13 +45,21 @@ def endpoint_of(
         endpoint_url: as the OPTIONS have it, or None.
         environ: the environment.
     """
-    suffix = next((s for pattern, s in _SUFFIXES.items() if pattern.fullmatch(region)), "")
+    suffix = _suffix(region)
     if not suffix or service not in _VARIABLES:
         return ""
     other = endpoint_url or environ.get(_VARIABLES[service]) or environ.get("AWS_ENDPOINT_URL")
     if other:
-        return other if _PLAIN_URL.fullmatch(other) else ""
+        return other if re.fullmatch(_PLAIN_URL, other) else ""
     return f"https://{service}.{region}.{suffix}"
+
+
+def _suffix(region: str) -> str:
+    """What the names of the endpoints in a region end with: area-name-number, such as eu-west-1."""
+    rest, _, number = region.rpartition("-")
+    area, _, name = rest.rpartition("-")
+    usual = region.isascii() and name.isalnum() and number.isdecimal()
+    return _SUFFIXES.get(area, "") if usual else ""
 
 
 def why_not(
@@ -104,6 +111,10 @@ def _authorities(environ: Mapping[str, str]) -> dict[str, str]:
 def _is_hashed(directory: str) -> bool:
     try:
         with os.scandir(directory) as entries:
-            return any(_HASHED.fullmatch(entry.name) for entry in entries)
+            # OpenSSL finds a certificate by the hash of its subject: 8 digits, a dot, a number.
+            return any(
+                len(stem) == 8 and not set(stem) - _HEX and number.isdecimal()
+                for stem, _, number in (entry.name.partition(".") for entry in entries)
+            )
     except OSError:
         return False

@@ -124,4 +124,4 @@ def test_any_request_is_signed_as_botocore_signs_it(body, headers, keys, region,
 
 def test_credentials_and_what_is_made_of_them_are_masked():
     credentials = Credentials("AKIDEXAMPLE", SecretStr("planted"), SecretStr("planted"))
-    assert "planted" not in repr([credentials, vars(credentials)])
+    assert "planted" not in repr([credentials, credentials._asdict()])

@@ -29,8 +29,8 @@ ALLOWED = {
     "files": {"exceptions"},
     "backends.base": {"exceptions", "types"},
     "backends.capabilities": set(),
-    "backends.iam": {"backends.capabilities", "exceptions"},
-    "backends.diagnosis": {"backends.capabilities", "exceptions"},
+    "backends.iam": {"exceptions"},
+    "backends.diagnosis": {"exceptions"},
     "backends.credstash": {"aws", "envelope", "exceptions", "transport", "types", *INTERFACES},
     "backends.secretsmanager": {
         "aws",

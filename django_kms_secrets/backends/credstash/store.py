@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import envelope
 from ...aws import (
+    TIMEOUTS,
     Deadline,
     Service,
     Timeouts,
@@ -31,14 +32,14 @@ from ..base import BaseStore, already_pending, checked, expect, not_found, put_r
 from ..capabilities import (
     Age,
     AgedStore,
+    DiagnosedStore,
     KeyedStore,
     NumberedStore,
+    PolicyStore,
     PrunedStore,
     ReencryptedStore,
     StagedStore,
 )
-from ..diagnosis import DiagnosedStore
-from ..iam import PolicyStore
 from .keys import DataKeys
 from .records import Contexts, Records
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
@@ -116,9 +117,9 @@ class CredStashStore(
         former_context: Mapping[str, str] | str | None = None,
         digest: str = envelope.DEFAULT_DIGEST,
         prefix: str = "",
-        timeout: float | str = Timeouts.overall,
-        connect_timeout: float | str = Timeouts.connect,
-        read_timeout: float | str = Timeouts.read,
+        timeout: float | str = TIMEOUTS.overall,
+        connect_timeout: float | str = TIMEOUTS.connect,
+        read_timeout: float | str = TIMEOUTS.read,
         transport: str = AUTO,
     ) -> None:
         self.table = table or os.environ.get("CREDSTASH_DEFAULT_TABLE") or "credential-store"

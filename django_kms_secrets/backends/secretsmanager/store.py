@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...aws import (
+    TIMEOUTS,
     Deadline,
     Service,
     Timeouts,
@@ -18,9 +19,15 @@ from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, checked, expect, not_found, put_runs
-from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
-from ..diagnosis import DiagnosedStore
-from ..iam import PolicyStore
+from ..capabilities import (
+    Age,
+    AgedStore,
+    DiagnosedStore,
+    PolicyStore,
+    ReencryptedStore,
+    RotatingStore,
+    StagedStore,
+)
 from .api import Api, version_of
 from .document import Document
 from .names import Names
@@ -73,9 +80,9 @@ class SecretsManagerStore(
         profile_name: str | None = None,
         endpoint_url: str | None = None,
         recovery_days: int | str = 30,
-        timeout: float | str = Timeouts.overall,
-        connect_timeout: float | str = Timeouts.connect,
-        read_timeout: float | str = Timeouts.read,
+        timeout: float | str = TIMEOUTS.overall,
+        connect_timeout: float | str = TIMEOUTS.connect,
+        read_timeout: float | str = TIMEOUTS.read,
         transport: str = AUTO,
     ) -> None:
         if bool(secret_id) == (prefix is not None):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ... import account
 from ...backends.base import BaseStore
-from ...backends.capabilities import AWSStore
+from ...backends.capabilities import AWSStore, DiagnosedStore
 from ...backends.diagnosis import (
     ERROR,
     OK,
     SKIPPED,
     WARNING,
     Check,
-    DiagnosedStore,
     Seen,
     key_state,
     names_there,
