@@ -272,7 +272,11 @@ class Service:
             return self._failed(operation, exc)
         except replies.Unreadable as exc:
             return self._unreadable(operation, str(exc))
-        except RecursionError as exc:
+        except RuntimeError as exc:
+            # One is for credentials that have expired. Others: a reply that is nested too deeply,
+            # and a moment that is none.
+            if type(exc) is RuntimeError and "credentials" in str(exc):
+                return no_credentials(exc, f" for {operation} of {self.name}")
             return self._unreadable(operation, type(exc).__name__)
         except SOURCE_ERRORS as exc:
             return no_credentials(exc, f" for {operation} of {self.name}")

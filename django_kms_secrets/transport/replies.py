@@ -101,7 +101,7 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
         return str(status), responses.get(status, "")
     reply = parsed(body)
     code = reply.get("__type")
-    code = code if isinstance(code, str) else str(status)
+    code = str(status) if code is None else _text(code)
     code = code.split(":", 1)[0].rpartition("#")[2]
     text = reply.get("message", reply.get("Message"))
     return code, text if isinstance(text, str) else ""
