@@ -21,6 +21,7 @@ from .aws import (
     run_all,
 )
 from .exceptions import AccessDenied, StoreNotReady
+from .transport import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,6 +174,16 @@ def _credentials(session: Any) -> Credentials:
     except (BotoCoreError, ClientError, *SOURCE_ERRORS) as exc:
         error = no_credentials(exc)
     raise error
+
+
+def transport_of(store: AWSStore) -> str:
+    """What settings are read through: `transport.LIGHT`, or why it is boto3. Nothing is sent."""
+    return reason(
+        store.regions,
+        profile_name=store.profile_name,
+        endpoint_url=store.endpoint_url,
+        transport=store.transport,
+    )
 
 
 def override_of(store: AWSStore, service: Service) -> str:

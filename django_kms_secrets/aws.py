@@ -14,12 +14,11 @@ import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import import_module
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import replies
 from ._version import __version__
@@ -30,6 +29,7 @@ from .exceptions import (
     StoreNotReady,
     StoreUnavailable,
 )
+from .transport import AUTO, BOTO3, LIGHT, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -83,9 +83,9 @@ _FAULTS = {
 }
 
 # By what the names of botocore's errors have in them.
-_OF_CREDENTIALS = re.compile("Credential|Token|SSO|Login|MetadataRetrieval|MFA")
-_OF_SIGNING_IN = re.compile("SSO|Login|TokenRetrieval")
-_OF_CONFIGURATION = re.compile("Config|Profile|MissingDependency")
+_OF_CREDENTIALS = "Credential|Token|SSO|Login|MetadataRetrieval|MFA"
+_OF_SIGNING_IN = "SSO|Login|TokenRetrieval"
+_OF_CONFIGURATION = "Config|Profile|MissingDependency"
 
 #: What botocore lets through from the sources of credentials: a file that cannot be read, a program
 #: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
@@ -110,8 +110,7 @@ _PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckIte
 _LONGEST = 86_400
 
 
-@dataclass(frozen=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long AWS may take, in seconds.
 
     Attributes:
@@ -145,6 +144,10 @@ class Timeouts:
         return self.overall * max(1, math.ceil(count / POOL_SIZE))
 
 
+#: What holds where OPTIONS say nothing.
+TIMEOUTS = Timeouts()
+
+
 def _seconds(name: str, value: float | str) -> float:
     try:
         seconds = float(value)
@@ -156,6 +159,20 @@ def _seconds(name: str, value: float | str) -> float:
             hint=f"give a number above 0, and at most {_LONGEST}",
         )
     return seconds
+
+
+def checked_transport(transport: str) -> str:
+    """Read OPTIONS["transport"].
+
+    Raises:
+        SecretsError: it is none of the two.
+    """
+    if transport not in (AUTO, BOTO3):
+        raise SecretsError(
+            f"transport {transport!r} is neither {AUTO} nor {BOTO3}",
+            hint=f"leave it out for {AUTO}",
+        )
+    return transport
 
 
 class Deadline:
@@ -176,7 +193,6 @@ _deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
 )
 
 
-@dataclass
 class Service:
     """One AWS service: a boto3 client whose replies hide their secrets and whose errors are ours.
 
@@ -185,13 +201,15 @@ class Service:
         name: the service's name for people.
         clock: how far the service's clock is ahead of ours, by its last reply (seconds); None
             before that.
+        waiting_for: operations that were sent and not yet answered, for the message of a missed
+            deadline.
     """
 
-    client: Any
-    name: str
-    clock: float | None = None
-    # Operations that were sent and not yet answered, for the message of a missed deadline.
-    waiting_for: set[str] = field(default_factory=set)
+    def __init__(self, client: Any, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.clock: float | None = None
+        self.waiting_for: set[str] = set()
 
     @property
     def place(self) -> str:
@@ -215,10 +233,6 @@ class Service:
         Raises:
             SecretsError: one of the family, from ``refusals`` or by the kind of failure.
         """
-        from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
         deadline = _deadline.get()
         if deadline and not deadline.remaining():
             # Nobody waits any more for this thread. Pages that never end would fill the memory.
@@ -226,27 +240,48 @@ class Service:
                 f"{operation} of {self.place} was not sent: the {deadline.seconds:g} s are over",
                 hint='OPTIONS["timeout"] is the limit in seconds',
             )
-        send = getattr(self.client, xform_name(operation))
         self.waiting_for.add(operation)
         try:
-            return self._checked(operation, send(**parameters))
-        except ClientError as exc:
-            error = self._refusal(operation, exc.response, refusals or {}, parameters)
-            if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
-                error = no_credentials(exc, f" for {operation} of {self.name}")
-        except (BotoCoreError, ResponseParserError) as exc:
-            error = self._failed(operation, exc)
-        except replies.Unreadable as exc:
-            error = self._unreadable(operation, str(exc))
-        except RecursionError as exc:
-            error = self._unreadable(operation, type(exc).__name__)
-        except SOURCE_ERRORS as exc:
-            error = no_credentials(exc, f" for {operation} of {self.name}")
-        except _PARSERS_OWN as exc:
-            error = self._unreadable(operation, type(exc).__name__)
+            reply = self._send(operation, refusals or {}, parameters)
         finally:
             self.waiting_for.discard(operation)
-        raise error
+        if isinstance(reply, SecretsError):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.client.close()
+
+    def _send(
+        self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | SecretsError:
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        try:
+            return self._checked(
+                operation, getattr(self.client, xform_name(operation))(**parameters)
+            )
+        except ClientError as exc:
+            if exc.operation_name != operation:  # sent before ours, for credentials: AssumeRole
+                return no_credentials(exc, f" for {operation} of {self.name}")
+            return self._refusal(operation, exc.response, refusals, parameters)
+        except (BotoCoreError, ResponseParserError) as exc:
+            return self._failed(operation, exc)
+        except replies.Unreadable as exc:
+            return self._unreadable(operation, str(exc))
+        except RuntimeError as exc:
+            # One is for credentials that have expired. Others: a reply that is nested too deeply,
+            # and a moment that is none.
+            if type(exc) is RuntimeError and "credentials" in str(exc):
+                return no_credentials(exc, f" for {operation} of {self.name}")
+            return self._unreadable(operation, type(exc).__name__)
+        except SOURCE_ERRORS as exc:
+            return no_credentials(exc, f" for {operation} of {self.name}")
+        except _PARSERS_OWN as exc:
+            return self._unreadable(operation, type(exc).__name__)
 
     def _checked(self, operation: str, reply: dict[str, Any]) -> dict[str, Any]:
         self._read_clock(reply)
@@ -340,19 +375,45 @@ class Service:
             return AccessDenied(
                 f"no AWS credentials for {operation} of {self.name}", hint=CREDENTIALS_HINT
             )
-        if _OF_CREDENTIALS.search(kind):
+        if re.search(_OF_CREDENTIALS, kind):
             return no_credentials(exc, f" for {operation} of {self.name}")
-        if _OF_CONFIGURATION.search(kind):
+        if re.search(_OF_CONFIGURATION, kind):
             return not_configured(exc)
         if kind == "ParamValidationError":
             return SecretsError(
                 f"{operation} of {self.name} was not sent: a parameter is not valid",
                 hint="check the names and OPTIONS",
             )
+        return self._no_answer(operation, kind)
+
+    def _no_answer(self, operation: str, reason: str) -> StoreUnavailable:
         return StoreUnavailable(
-            f"{operation} got no answer from {self.place} ({kind})",
+            f"{operation} got no answer from {self.place} ({reason})",
             hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
         )
+
+
+class LightService(Service):
+    """A service that is only read from, by a `transport.client.Client` instead of boto3's."""
+
+    def _send(
+        self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | SecretsError:
+        answer = self.client.send(operation, parameters)
+        if answer is None:
+            return SecretsError(
+                f"{operation} of {self.name} was not sent: the store was opened to read values",
+                hint="use `with store:`",
+            )
+        if answer.failure:
+            return self._no_answer(operation, answer.failure)
+        if answer.unreadable:
+            return self._unreadable(operation, answer.unreadable)
+        if answer.code:
+            return self._refusal(operation, answer.reply, refusals, parameters)
+        self._read_clock(answer.reply)
+        reply: dict[str, Any] = replies.hidden(answer.reply, f"{operation} of {self.place}")
+        return reply
 
 
 def open_services(
@@ -362,7 +423,7 @@ def open_services(
     endpoint_url: str | None,
     timeouts: Timeouts,
 ) -> list[Service]:
-    """Make a client for each service. Nothing is sent yet.
+    """Make a boto3 client for each service. Nothing is sent yet.
 
     Args:
         names: boto3's service names, each with its region (None: boto3's default region).
@@ -384,6 +445,50 @@ def open_services(
     boto3 = import_module("boto3")
     make = partial(_make_services, boto3, names, profile_name, endpoint_url, timeouts)
     return run_all([make], deadline=Deadline(timeouts.overall), services=())[0]
+
+
+def open_readers(
+    names: Mapping[str, str | None],
+    *,
+    profile_name: str | None,
+    endpoint_url: str | None,
+    timeouts: Timeouts,
+    transport: str,
+) -> list[Service]:
+    """As `open_services`, for reads only: without boto3 where it would do the same.
+
+    Args:
+        names, profile_name, endpoint_url, timeouts: as there.
+        transport: ``auto``, or ``boto3`` for boto3 in any case.
+    """
+    options = {"profile_name": profile_name, "endpoint_url": endpoint_url}
+    if reason(names, **options, transport=transport) != LIGHT:
+        return open_services(names, **options, timeouts=timeouts)
+    make = partial(_make_readers, names, endpoint_url, timeouts)
+    return run_all([make], deadline=Deadline(timeouts.overall), services=())[0]
+
+
+def _make_readers(
+    names: Mapping[str, str | None], endpoint_url: str | None, timeouts: Timeouts
+) -> list[Service]:
+    from .transport.client import CredentialRetrievalError, make_clients
+
+    try:
+        clients = make_clients(
+            names,
+            endpoint_url,
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+        )
+    except (CredentialRetrievalError, OSError, ValueError) as exc:
+        # Of the container's agent or its token, or of the CA certificates.
+        error = no_credentials(exc)
+    else:
+        return [
+            LightService(client, SERVICE_NAMES[name])
+            for name, client in zip(names, clients, strict=True)
+        ]
+    raise error
 
 
 def _make_services(
@@ -435,7 +540,7 @@ def not_configured(exc: Exception) -> SecretsError:
             f"there is no AWS profile {profile!r}",
             hint="check profile_name and AWS_PROFILE against the AWS configuration files",
         )
-    if _OF_CREDENTIALS.search(kind):
+    if re.search(_OF_CREDENTIALS, kind):
         return no_credentials(exc)
     return StoreNotReady(
         f"the AWS configuration cannot be used ({kind})",
@@ -469,7 +574,7 @@ def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
         code = replies.refusal(getattr(exc, "response", {}))["Error"]["Code"]
         kind = f"{operation} was refused, {code}"
         hint = "check the role that the AWS configuration names, and the role's trust policy"
-    elif _OF_SIGNING_IN.search(kind):
+    elif re.search(_OF_SIGNING_IN, kind):
         hint = "`aws sso login` signs in again"
     return AccessDenied(f"the AWS credentials{request} could not be fetched ({kind})", hint=hint)
 

@@ -6,8 +6,7 @@ import difflib
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.utils.module_loading import import_string
@@ -27,8 +26,7 @@ _SCHEMES = {
 _KEYS = ("BACKEND", "OPTIONS", "NAMES")
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What to read, and from where.
 
     Attributes:
@@ -43,7 +41,7 @@ class Config:
 
     def with_options(self, **options: Any) -> Config:
         """The same with some OPTIONS replaced."""
-        return replace(self, options={**self.options, **options})
+        return self._replace(options={**self.options, **options})
 
     def make_store(self) -> BaseStore:
         """Make the store; nothing is opened or sent.

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -43,8 +42,7 @@ _DIGESTS = {
 DIGESTS = tuple(name for name in _DIGESTS if name != "SHA1")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A sealed value, as bytes.
 
     Attributes:

@@ -61,12 +61,12 @@ class _Layer:
             names = tuple(name for name in only if names is None or name in names)
         if names == ():
             return {}
-        with self.store as store:
+        with self.store.reading() as store:
             return {name: secret.value for name, secret in store.get_many(names).items()}
 
     def stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""
-        with self.store as store:
+        with self.store.reading() as store:
             return {stage: secret.value for stage, secret in store.get_stages(name).items()}
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 #: What ``load()`` takes: a configuration, or None for the URL in the environment.
 Source = Mapping[str, Any] | str | None
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """How a name was asked for, in one place or several.
 
     Attributes:

@@ -38,15 +38,12 @@ _URL_SAFE = {ord("-"): "+", ord("_"): "/", ord("\n"): None}
 
 # Names of members whose values are to be hidden, in URLs (?password=…) and connection strings.
 # Names of any length would be looked for from every "pass" in them: 64 KB of those take minutes.
-_SECRET_MEMBER = re.compile(
-    r"(?:^|[?&;,\s])[\w.-]{0,64}(?:pass|pwd|secret|token|key|auth|sign)[\w.-]{0,64}"
+_SENSITIVE_MEMBER = (
+    r"(?i)(?:^|[?&;,\s])[\w.-]{0,64}(?:pass|pwd|secret|token|key|auth|sign)[\w.-]{0,64}"
     # Up to a comma, and again with what may have commas or spaces in it.
-    r"\s*=\s*(?=('[^']{0,256}'|\"[^\"]{0,256}\"|[^&;\s]{1,256}))([^&;,\s]+)",
-    re.I,
+    r"\s*=\s*(?=('[^']{0,256}'|\"[^\"]{0,256}\"|[^&;\s]{1,256}))([^&;,\s]+)"
 )
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
-_PERCENT = re.compile("%..")
 #: What is left as it is in a URL: by quote() in a query and in a path, by JavaScript, by Django.
 _SAFE = ("", "/", "!*'()", "/#%[]=:;$&()+,!?@'*~")
 
@@ -69,15 +66,14 @@ class Loaded:
     """
 
     def __init__(self) -> None:
-        #: What is looked for: the values and their parts.
+        #: They are taken apart when something is to be hidden, and not while settings wait.
         self.values: frozenset[SecretStr] = frozenset()
         with _lock:
             _everybody.add(self)
 
     def add(self, values: Iterable[str]) -> None:
         """Hide these too."""
-        unknown = [value for value in values if value not in self.values]
-        found = {SecretStr(part) for value in unknown for part in parts(value)}
+        found = frozenset(map(SecretStr, values))
         with _lock:
             if found <= self.values:
                 return
@@ -170,7 +166,8 @@ def matcher() -> Matcher:
         if generation is not _generation:
             # Before the values are read: if they change meanwhile, this one is known to be too old.
             generation = _generation
-            found = Matcher({str(value) for loaded in _everybody for value in loaded.values})
+            values = {str(value) for loaded in _everybody for value in loaded.values}
+            found = Matcher({part for value in values for part in parts(value)})
             _built = (generation, found)
     return found
 
@@ -306,7 +303,7 @@ def _strings(tree: Any) -> Iterator[str]:
 
 def _credentials(value: str) -> set[str]:
     """What is secret in a URL or a connection string, as it is written and decoded."""
-    found = {text for pair in _SECRET_MEMBER.findall(value) for text in pair}
+    found = {text for pair in re.findall(_SENSITIVE_MEMBER, value) for text in pair}
     found |= {text[1:-1] for text in found if text[:1] in ("'", '"') and text[-1] == text[0]}
     try:
         url = urlsplit(value)
@@ -347,13 +344,13 @@ def forms(text: str) -> set[str]:
     """
     raw = _raw(text)
     whole = {*_base64s(raw), raw.hex(), raw.hex().upper()}
-    if _PLAIN.fullmatch(text):  # most keys: no escaping changes them
+    if re.fullmatch(r"[A-Za-z0-9_.~-]+", text):  # most keys: no escaping changes them
         return {text, *whole}
     shown = {text, *_escaped(text), *_jsons(text)}
     shown.update(form for inner in [*shown] for form in _escaped(inner))
     quoted = {quote_plus(raw), *(quote(raw, safe=safe) for safe in _SAFE)}
     quoted |= {quote(form, safe="") for form in (*quoted, *whole)}
-    quoted |= {_PERCENT.sub(lambda match: match[0].lower(), form) for form in quoted}
+    quoted |= {re.sub("%..", lambda match: match[0].lower(), form) for form in quoted}
     return {*shown, *quoted, *whole, *(text for form in (*shown, *quoted) for text in _htmls(form))}
 
 

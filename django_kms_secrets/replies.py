@@ -31,7 +31,7 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
 _SECRET = {"Plaintext", "SecretBinary", "SecretString"}
 
 # AWS's codes look like this.
-_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_CODE = r"[A-Za-z0-9_.:-]{1,100}"
 #: What is shown of a reason that AWS gives (characters).
 _MESSAGE = 1000
 
@@ -85,6 +85,24 @@ def checked(value: Any, shape: Any, request: str) -> Any:
     raise Unreadable(f"{shape.name} is no {kind}")
 
 
+def hidden(value: Any, request: str) -> Any:
+    """A reply whose members have their types already: its plaintexts hide themselves.
+
+    Args:
+        value: as `transport.replies.read` gives it.
+        request: as in `checked`.
+    """
+    if isinstance(value, dict):
+        members = {
+            name: masked(inner) if name in _SECRET else hidden(inner, request)
+            for name, inner in value.items()
+        }
+        return Reply(members, request)
+    if isinstance(value, list):
+        return [hidden(inner, request) for inner in value]
+    return value
+
+
 def refusal(response: Mapping[str, Any]) -> dict[str, Any]:
     """An error reply, as far as errors are made of it: texts that can be shown.
 
@@ -133,4 +151,4 @@ def without_echo(
 
 def code_of(code: object) -> str:
     """An error code; "unknown" for what does not look like one."""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else "unknown"
+    return code if isinstance(code, str) and re.fullmatch(_CODE, code) else "unknown"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,8 +51,7 @@ class SecretBytes(bytes):
         return part if isinstance(part, int) else type(self)(part)
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(NamedTuple):
     """One value as read from a store.
 
     Attributes:
@@ -67,8 +65,7 @@ class Secret:
     version: str
 
 
-@dataclass(frozen=True)
-class SecretVersion:
+class SecretVersion(NamedTuple):
     """One stored version of a secret, without its value.
 
     Attributes:

@@ -56,7 +56,8 @@ def one_loader() -> Iterator[None]:
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the configuration or the home directory of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "KMS_SECRETS", "CREDSTASH_", "DJANGO_")):
+        ours = name.startswith(("AWS_", "KMS_SECRETS", "CREDSTASH_", "DJANGO_", "SSL_CERT_"))
+        if ours or name == "REQUESTS_CA_BUNDLE" or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..exceptions import (
@@ -16,7 +17,7 @@ from ..exceptions import (
 from ..types import CURRENT, PENDING, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from django.core.checks import CheckMessage
@@ -71,8 +72,24 @@ class BaseStore(abc.ABC):
     def open(self) -> None:  # noqa: B027
         """Make what talks to the service; boto3 is imported here, not before."""
 
+    def open_to_read(self) -> None:
+        """As `open`, for who only reads values: `get`, `get_many` and `get_stages`.
+
+        A store that has a faster way than `open` takes it here. Settings are read with this.
+        """
+        self.open()
+
     def close(self) -> None:  # noqa: B027
         """Let go of it: no client, thread or socket survives."""
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """`open_to_read`, and `close` at the end of the block."""
+        self.open_to_read()
+        try:
+            yield self
+        finally:
+            self.close()
 
     def __enter__(self) -> Self:
         self.open()

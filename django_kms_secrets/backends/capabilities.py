@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
     from ..aws import Service, Timeouts
     from ..types import SecretVersion
+    from .diagnosis import Check
+    from .iam import Statement
 
 
 class NumberedStore(abc.ABC):
@@ -163,8 +164,7 @@ class RotatingStore(abc.ABC):
         """
 
 
-@dataclass(frozen=True)
-class Age:
+class Age(NamedTuple):
     """How old the current value of a secret is, as far as its store knows.
 
     Attributes:
@@ -213,9 +213,52 @@ class AWSStore(abc.ABC):
     profile_name: str | None
     endpoint_url: str | None
     timeouts: Timeouts
+    transport: str
     _services: list[Service]
+
+    @property
+    @abc.abstractmethod
+    def regions(self) -> Mapping[str, str | None]:
+        """boto3's names of the services, each with its region (None: the default region)."""
 
     @property
     def services(self) -> Sequence[Service]:
         """The services that it asks, between ``open`` and ``close``."""
         return tuple(self._services)
+
+
+class PolicyStore(AWSStore):
+    """A store behind IAM, which knows the least that a role of its users needs."""
+
+    @abc.abstractmethod
+    def statements(
+        self,
+        role: str,
+        *,
+        names: Sequence[str] | None,
+        listing: bool,
+        keys: Sequence[str],
+    ) -> list[Statement]:
+        """What to allow to a role, by the OPTIONS alone: nothing is opened or sent.
+
+        Args:
+            role: one of `iam.ROLES`: a reader has the settings' fetch, fallbacks and previous
+                values; a writer put and putall; a rotator rotate, rollback and reencrypt; an admin
+                every verb.
+            names: which names, without the store's prefix; None for all under the prefix. An admin
+                has them all.
+            listing: whether a reader reads all there is, and so has to list it.
+            keys: the ARNs of the KMS keys; empty for what OPTIONS say.
+        """
+
+
+class DiagnosedStore(AWSStore):
+    """A store that knows what can be wrong with it."""
+
+    @abc.abstractmethod
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """What to look at, in this order, between ``open`` and ``close``.
+
+        Args:
+            names: what the settings read; None for all there is.
+        """

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..exceptions import AccessDenied, SecretNotFound, StoreNotReady
-from .capabilities import AWSStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,18 +58,6 @@ class Check:
     name: str
     look: Callable[[], Seen]
     needs: Sequence[str] = ()
-
-
-class DiagnosedStore(AWSStore):
-    """A store that knows what can be wrong with it."""
-
-    @abc.abstractmethod
-    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
-        """What to look at, in this order, between ``open`` and ``close``.
-
-        Args:
-            names: what the settings read; None for all there is.
-        """
 
 
 def not_allowed(error: AccessDenied) -> Seen:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import abc
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..exceptions import SecretsError
-from .capabilities import AWSStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +22,7 @@ _ALIAS = re.compile(r"(arn:[\w-]+:kms:[\w-]+:\d{12}:)?alias/[\w/-]+", re.ASCII)
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 KEY_ARN = re.compile(r"arn:[\w-]+:kms:[\w-]+:\d{12}:key/[\w-]+", re.ASCII)
 
-#: Whom `PolicyStore.statements` knows.
+#: Whom `capabilities.PolicyStore.statements` knows.
 ROLES = ("reader", "writer", "rotator", "admin")
 
 
@@ -73,31 +71,6 @@ class Statement:
     resources: Sequence[str | Arn | KeyOf]
     conditions: Mapping[str, Mapping[str, Sequence[str | Arn]]] = field(default_factory=dict)
     notes: Sequence[str] = ()
-
-
-class PolicyStore(AWSStore):
-    """A store behind IAM, which knows the least that a role of its users needs."""
-
-    @abc.abstractmethod
-    def statements(
-        self,
-        role: str,
-        *,
-        names: Sequence[str] | None,
-        listing: bool,
-        keys: Sequence[str],
-    ) -> list[Statement]:
-        """What to allow to a role, by the OPTIONS alone: nothing is opened or sent.
-
-        Args:
-            role: one of `ROLES`: a reader has the settings' fetch, fallbacks and previous values; a
-                writer put and putall; a rotator rotate, rollback and reencrypt; an admin every
-                verb.
-            names: which names, without the store's prefix; None for all under the prefix. An admin
-                has them all.
-            listing: whether a reader reads all there is, and so has to list it.
-            keys: the ARNs of the KMS keys; empty for what OPTIONS say.
-        """
 
 
 def literal(text: str) -> str:

@@ -5,14 +5,13 @@ Every error names the place and the secret, never a value.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ..exceptions import SecretsError
-from . import dotenv, tree
+from . import tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +52,8 @@ def parse(text: str, format: str) -> dict[str, str]:  # noqa: A002
             text nor a tree.
     """
     if format == "dotenv":
+        from . import dotenv
+
         return dotenv.parse(text)
     if format == "yaml":
         from .yaml import load
@@ -75,6 +76,8 @@ def dump(values: Mapping[str, str], format: str, *, target: str = "") -> str:  #
         SecretsError: the format, or the target, cannot hold one of the names or values.
     """
     if format == "dotenv":
+        from . import dotenv
+
         return dotenv.dump(values, target=target)
     if format == "csv":
         return _dump_csv(values)
@@ -87,6 +90,8 @@ def dump(values: Mapping[str, str], format: str, *, target: str = "") -> str:  #
 
 
 def _dump_csv(values: Mapping[str, str]) -> str:
+    import csv
+
     broken = [name for name, value in values.items() if "\0" in name + value]
     if broken:  # nor can many readers
         raise SecretsError(

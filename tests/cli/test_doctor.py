@@ -25,6 +25,7 @@ CHECKS = [
     "region",
     "credentials",
     "identity",
+    "transport",
     "endpoint",
     "table",
     "key",
@@ -128,7 +129,8 @@ class TestHealthy:
             f"ok\tconfiguration\tCredStash table credential-store in {REGION}, 2 NAMES\t"
         )
         assert lines[3].startswith("ok\tidentity\tarn:aws:")
-        assert lines[8] == "ok\tnames\tall 2 NAMES are there\t"
+        assert lines[4] == "ok\ttransport\tsettings are read without boto3\t"
+        assert lines[9] == "ok\tnames\tall 2 NAMES are there\t"
 
     def test_reads_only(self, names, aws):
         """It asks what the settings ask, and what describes; it writes nothing."""
@@ -155,6 +157,15 @@ class TestHealthy:
         assert found.count('(not AWS itself: OPTIONS["endpoint_url"])') == 2
         monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", f"{aws.endpoint}/")
         assert "(not AWS itself: AWS_ENDPOINT_URL_KMS)" in doctor(names)["endpoint"]["found"]
+
+    def test_transport(self, names, monkeypatch):
+        """It says why settings are read by boto3, where they are."""
+        found = doctor(f"{names}&transport=boto3")["transport"]
+        assert found["found"] == 'settings are read by boto3: OPTIONS["transport"] is "boto3"'
+        assert found["state"] == "ok"
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+        found = doctor(names)["transport"]["found"]
+        assert found == "settings are read by boto3: AWS_MAX_ATTEMPTS is set"
 
 
 class TestConfiguration:

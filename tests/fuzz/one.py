@@ -11,7 +11,7 @@ with atheris.instrument_imports(include=["django_kms_secrets", "botocore.parsers
     from . import mutator, targets
 
 #: Those whose input is a list of replies.
-_REPLIES = {"credstash", "document", "names"}
+_REPLIES = {"credstash", "document", "names", "transports"}
 
 
 def _replies(data: bytes, max_size: int, seed: int) -> bytes:

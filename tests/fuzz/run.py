@@ -30,6 +30,7 @@ RUNS = {
     "credstash": 10_000,
     "document": 15_000,
     "names": 15_000,
+    "transports": 10_000,
     "redaction": 5_000,
 }
 #: Of one input: what takes longer, or all together take more, is a fault (bytes, seconds, MB).

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import django_kms_secrets.db.entry
 from django_kms_secrets import SecretsError, envelope, formats, load, redaction
 from django_kms_secrets.__main__ import main
+from django_kms_secrets.aws import LightService
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
@@ -296,11 +297,44 @@ _READS: tuple[Callable[[Any], Any], ...] = (
     lambda store: _checks(store, ["A"]),
     lambda store: _checks(store, None),
 )
+#: What settings read, and so without boto3 too.
+_LIGHT = (_READS[0], _READS[1], _READS[2], _READS[5])
 _NUMBERED = (
     lambda store: store.prune(["A"], lambda *_: None),
     lambda store: store.setup_key(),
     lambda store: store.put_version("A", MARKER, version="7"),
 )
+
+
+def fuzz_transports(data: bytes) -> None:
+    """Whatever is answered to a read, both transports make the same of it."""
+    first, _, lines = data.partition(b"\n")
+    number = int(first) if first.isdigit() and len(first) < 4 else len(first)
+    kind, use = divmod(number % (3 * len(_LIGHT)), len(_LIGHT))
+    ends = [_end(store, b"%d\n%b" % (use, lines)) for store in _pairs()[kind]]
+    _must(ends[0] == ends[1], f"one gives {ends[0]}, the other {ends[1]}")
+
+
+def _end(store: Any, data: bytes) -> Any:
+    found: list[Any] = []
+
+    def noted(use: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def wrapped(store: Any) -> Any:
+            try:
+                result = use(store)
+            except SecretsError as exc:
+                # What a text is not is said in the words of botocore's models and of ours.
+                found.append((type(exc), exc.message.partition(" cannot be read (")[0], exc.hint))
+                raise
+            found.append(result)
+            return result
+
+        return wrapped
+
+    # In one thread, so that both ask in the same order.
+    with mock.patch("django_kms_secrets.aws.POOL_SIZE", 1):
+        _store(data, store, tuple(map(noted, _LIGHT)))
+    return found
 
 
 def _checks(store: Any, names: list[str] | None) -> None:
@@ -377,9 +411,26 @@ def _named() -> SecretsManagerStore:
     return _opened(SecretsManagerStore(prefix="", key_id="alias/new"))
 
 
-def _opened(store: Any) -> Any:
-    with mock.patch.dict(os.environ, _ENVIRONMENT):
-        store.open()
+@cache
+def _pairs() -> list[tuple[Any, Any]]:
+    """Each store, opened with boto3 and without."""
+    return [
+        (_credstash(), _opened(CredStashStore(former_context={"a": "b"}), light=True)),
+        (_document(), _opened(SecretsManagerStore(secret_id="document"), light=True)),
+        (_named(), _opened(SecretsManagerStore(prefix=""), light=True)),
+    ]
+
+
+def _opened(store: Any, *, light: bool = False) -> Any:
+    # Where a file of AWS's configuration is, all goes through boto3.
+    files = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} if light else set()
+    environment = {name: text for name, text in _ENVIRONMENT.items() if name not in files}
+    with mock.patch.dict(os.environ, environment, clear=True):
+        if light:
+            store.open_to_read()
+            _must(type(store.services[0]) is LightService, "it is boto3")
+        else:
+            store.open()
     return store
 
 
@@ -420,5 +471,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "credstash": fuzz_credstash,
     "document": fuzz_document,
     "names": fuzz_names,
+    "transports": fuzz_transports,
     "redaction": fuzz_redaction,
 }

@@ -1,6 +1,6 @@
 """AWS at the wire: whatever bytes a target wants, in the place of an HTTP reply.
 
-Everything above is real: our stores, boto3, botocore's parsers and its retries.
+Everything above is real: our stores, boto3, botocore's parsers and its retries, our own transport.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -16,6 +17,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 
 from django_kms_secrets import envelope
+from django_kms_secrets.transport import client
 
 from . import MARKER
 
@@ -43,24 +45,36 @@ class _Raw:
 def answering(replies: Sequence[tuple[int, bytes]]) -> Iterator[None]:
     """Answer every request with the next of these, status and body; after the last from the first.
 
-    Nothing waits between attempts.
+    Nothing waits between attempts. At the end there is no thread that would ask again.
     """
     sent = 0
+    headers = {"content-type": "application/x-amz-json-1.1", "date": "Thu, 01 Jan 1970"}
+
+    def answer() -> tuple[int, bytes]:
+        nonlocal sent
+        sent += 1
+        return replies[(sent - 1) % len(replies)] if sent <= REQUESTS else (200, b"{}")
 
     def send(_: object, request: Any) -> AWSResponse:
-        nonlocal sent
-        status, body = replies[sent % len(replies)] if sent < REQUESTS else (200, b"{}")
-        sent += 1
-        headers = {"content-type": "application/x-amz-json-1.1", "date": "Thu, 01 Jan 1970"}
+        status, body = answer()
         response = AWSResponse(request.url, status, headers, _Raw(body))
         assert response.content is not None
         return response
 
+    def exchange(*_: object) -> tuple[int, dict[str, str], bytes, str]:
+        status, body = answer()
+        return status, headers, body, ""
+
     with (
         mock.patch.object(URLLib3Session, "send", send),
         mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
+        mock.patch.object(client, "_exchange", exchange),
+        mock.patch.object(client, "_pause", return_value=0.0),
     ):
         yield
+        for thread in threading.enumerate():
+            if thread.name == "kms-secrets":
+                thread.join()
 
 
 def record(name: str = "A", version: str = "1", value: str = MARKER) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from django_kms_secrets.config import read_config
 from .plants import DERIVED, HANDLED, KEPT, NAMED, NAMES, Plants
 
 SITE = Path(__file__).with_name("site")
-TABLE = "credstash://credential-store"
-DOCUMENT = "secretsmanager:///leaks"
+# By boto3, whose logs are the ones that show plaintext.
+TABLE = "credstash://credential-store?transport=boto3"
+DOCUMENT = "secretsmanager:///leaks?transport=boto3"
 
 #: Read from the table, the others from the document: both ways to AWS are in the logs.
 IN_TABLE = [*KEPT[:4], *DERIVED[:4], *HANDLED[:4]]

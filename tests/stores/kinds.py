@@ -14,6 +14,7 @@ from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 
+from .light import light_credstash, light_secretsmanager
 from .minimal import MinimalStore
 
 if TYPE_CHECKING:
@@ -84,7 +85,36 @@ KINDS = [
 ]
 
 
+#: Their values are read without boto3. It is enough to prove what reads are.
+LIGHT_KINDS = [
+    Kind(
+        "credstash light",
+        lambda _: light_credstash(prefix="notes/", context={"env": "test"}),
+        remote=True,
+    ),
+    Kind(
+        "secretsmanager document light",
+        lambda _: light_secretsmanager(secret_id="notes/production"),
+        remote=True,
+        forgets=False,
+    ),
+    Kind(
+        "secretsmanager prefix light",
+        lambda _: light_secretsmanager(prefix="notes/production/"),
+        remote=True,
+        forgets=False,
+        takes_empty=False,
+    ),
+]
+
+
 def only(wanted: Callable[[Kind], bool]) -> pytest.MarkDecorator:
     """Prove something on some of the kinds."""
     kinds = [kind for kind in KINDS if wanted(kind)]
+    return pytest.mark.parametrize("kind", kinds, indirect=True, ids=lambda kind: kind.name)
+
+
+def of_reads() -> pytest.MarkDecorator:
+    """Prove something on all kinds, and on those that read without boto3."""
+    kinds = [*KINDS, *LIGHT_KINDS]
     return pytest.mark.parametrize("kind", kinds, indirect=True, ids=lambda kind: kind.name)

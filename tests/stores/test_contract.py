@@ -16,7 +16,7 @@ from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.exceptions import SecretNotFound, SecretsError, VersionConflict
 from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS, SecretStr
 
-from .kinds import only
+from .kinds import of_reads, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ NAMES = ["UPPER", "lower", "with-dash_9", "path/to.name", "mail@example+x"]
 # Reading
 
 
+@of_reads()
 def test_what_was_put_is_what_is_got(store):
     for name, value in VALUES.items():
         put = store.put(name, value)
@@ -57,12 +58,14 @@ def test_what_was_put_is_what_is_got(store):
     assert everything == VALUES
 
 
+@of_reads()
 def test_sixty_kilobytes_come_back(store):
     value = "é" * 30_000
     store.put("LARGE", value)
     assert store.get("LARGE").value == value
 
 
+@of_reads()
 def test_an_empty_value_comes_back_or_is_refused_by_name(store, kind):
     if kind.takes_empty:
         store.put("EMPTY", "")
@@ -74,6 +77,7 @@ def test_an_empty_value_comes_back_or_is_refused_by_name(store, kind):
         assert store.get_many(None) == {}
 
 
+@of_reads()
 def test_a_name_is_kept_as_it_is(store):
     for name in NAMES:
         store.put(name, "x")
@@ -82,6 +86,7 @@ def test_a_name_is_kept_as_it_is(store):
     assert {entry.name for entry in store.list_secrets()} == set(NAMES)
 
 
+@of_reads()
 def test_values_are_masked_where_they_leave_the_store(store):
     store.put("A", "planted-value")
     secrets = [store.get("A"), *store.get_many(["A"]).values(), *store.get_many(None).values()]
@@ -89,6 +94,7 @@ def test_values_are_masked_where_they_leave_the_store(store):
     assert "planted" not in repr([secrets, store.list_secrets(), store.history("A"), store])
 
 
+@of_reads()
 def test_a_missing_name_is_an_error_that_names_it_the_store_and_the_way_on(store):
     store.put("OTHER", "planted-value")
     with pytest.raises(SecretNotFound) as caught:
@@ -101,6 +107,7 @@ def test_a_missing_name_is_an_error_that_names_it_the_store_and_the_way_on(store
     assert error.__context__ is None
 
 
+@of_reads()
 def test_a_missing_version_is_an_error_that_names_it(store):
     store.put("NAME", "x")
     for version in ("0", "7", "0000000000000000007", "abc", "f" * 36, PREVIOUS):
@@ -112,6 +119,7 @@ def test_a_missing_version_is_an_error_that_names_it(store):
         assert caught.value.__context__ is None
 
 
+@of_reads()
 def test_a_missing_pending_value_is_an_error_that_says_how_to_make_one(store):
     store.put("NAME", "x")
     with pytest.raises(SecretNotFound) as caught:
@@ -122,6 +130,7 @@ def test_a_missing_pending_value_is_an_error_that_says_how_to_make_one(store):
     assert caught.value.__context__ is None
 
 
+@of_reads()
 def test_what_is_no_name_is_never_found(store):
     store.put("NAME", "x")
     for name in ("", " ", "a b\n"):
@@ -129,6 +138,7 @@ def test_what_is_no_name_is_never_found(store):
             store.get(name)
 
 
+@of_reads()
 def test_get_many_takes_all_or_names_and_leaves_out_what_is_missing(store):
     store.put_many({"A": "1", "B": "2", "C": "3"})
     assert texts(store.get_many(None)) == {"A": "1", "B": "2", "C": "3"}
@@ -140,12 +150,14 @@ def test_get_many_takes_all_or_names_and_leaves_out_what_is_missing(store):
     assert store.get_many([]) == {}
 
 
+@of_reads()
 def test_get_many_keys_are_the_names_of_the_secrets(store):
     store.put_many({"A": "1", "B": "2"})
     for found in (store.get_many(None), store.get_many(["A", "B"])):
         assert {name: secret.name for name, secret in found.items()} == {"A": "A", "B": "B"}
 
 
+@of_reads()
 def test_an_empty_store_has_nothing(store):
     assert store.get_many(None) == {}
     assert store.get_many(["A"]) == {}
@@ -155,6 +167,7 @@ def test_an_empty_store_has_nothing(store):
 # Versions
 
 
+@of_reads()
 def test_the_last_version_is_current_and_the_one_before_is_previous(store, kind):
     first, second, third = (store.put("A", value).version for value in ("1", "2", "3"))
     assert store.get("A").value == "3"
@@ -172,12 +185,14 @@ def test_the_last_version_is_current_and_the_one_before_is_previous(store, kind)
             store.get("A", version=PREVIOUS)
 
 
+@of_reads()
 def test_every_put_is_a_new_version_even_of_the_same_value(store, kind):
     versions = [store.put("A", "same").version for _ in range(3)]
     assert len(set(versions)) == (3 if kind.versions_change else 1)
     assert store.get("A").version == versions[-1]
 
 
+@of_reads()
 def test_more_than_nine_versions_stay_in_their_order(store, kind):
     """As text, 10 would come before 9."""
     versions = [store.put("A", str(number)).version for number in range(11)]
@@ -451,6 +466,7 @@ def test_making_a_store_and_closing_one_that_is_not_open_do_nothing(another):
     assert list(store.check()) == []
 
 
+@of_reads()
 def test_a_store_can_be_opened_again(store):
     store.put("A", "1")
     store.close()
@@ -484,6 +500,7 @@ def test_close_leaves_no_client_no_thread_and_no_socket(store, monkeypatch):
 # Threads, and two writers
 
 
+@of_reads()
 def test_sixteen_threads_read_at_once(store):
     store.put_many({"A": "1", "B": "2"})
     start = threading.Barrier(16)

@@ -6,7 +6,6 @@ import threading
 import time
 import traceback
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -601,7 +600,7 @@ def kept_waiting(use: Callable[[], object]) -> tuple[StoreUnavailable, float]:
 def hurried(remote: Remote, seconds: float, **options: Any) -> Iterator[BaseStore]:
     """A store that is opened in its own time, and then has only so many seconds."""
     with remote(**options) as store:
-        store.timeouts = replace(store.timeouts, overall=seconds)
+        store.timeouts = store.timeouts._replace(overall=seconds)
         yield store
 
 

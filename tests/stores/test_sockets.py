@@ -17,12 +17,13 @@ STORES = {
 }
 
 
+@pytest.mark.parametrize("opening", ["open", "open_to_read"])
 @pytest.mark.parametrize("name", STORES)
-def test_close_closes_every_socket_and_leaves_none_to_be_collected(aws, name):
+def test_close_closes_every_socket_and_leaves_none_to_be_collected(aws, name, opening):
     store_class, options = STORES[name]
     with KeepingServer() as server:
         store = store_class(endpoint_url=server.endpoint, **options)
-        store.open()
+        getattr(store, opening)()
         for _ in range(3):
             assert store.get_many(None) == {}
         clients = [service.client for service in store._services]
@@ -33,14 +34,17 @@ def test_close_closes_every_socket_and_leaves_none_to_be_collected(aws, name):
         del clients
 
 
-def test_as_many_sockets_are_kept_as_requests_run_at_once(aws):
+@pytest.mark.parametrize("opening", ["open", "open_to_read"])
+def test_as_many_sockets_are_kept_as_requests_run_at_once(aws, opening):
     """A smaller pool would throw sockets away, and open new ones for every round."""
     with KeepingServer() as server:
-        with CredStashStore(endpoint_url=server.endpoint) as store:
-            for _ in range(3):
-                assert store.get_many([f"NAME_{number}" for number in range(64)]) == {}
-            assert 1 <= server.opened <= POOL_SIZE
-            assert server.closed == 0
+        store = CredStashStore(endpoint_url=server.endpoint)
+        getattr(store, opening)()
+        for _ in range(3):
+            assert store.get_many([f"NAME_{number}" for number in range(64)]) == {}
+        assert 1 <= server.opened <= POOL_SIZE
+        assert server.closed == 0
+        store.close()
         assert server.all_closed(10)
 
 

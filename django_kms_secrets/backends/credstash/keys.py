@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...envelope import DATA_KEY_BYTES
 from ...exceptions import AccessDenied, DecryptionError, SecretsError, StoreNotReady
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from ...aws import Refusals, Service
 
 
-@dataclass(frozen=True)
-class DataKey:
+class DataKey(NamedTuple):
     """A data key.
 
     Attributes:

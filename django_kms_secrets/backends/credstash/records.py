@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ... import envelope
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_kms_secrets")
 
 
-@dataclass(frozen=True)
-class Contexts:
+class Contexts(NamedTuple):
     """The encryption contexts of records.
 
     Attributes:
@@ -56,8 +54,7 @@ class Contexts:
         return {**context, "name": self.prefix + name, "version": version}
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """A record that was opened.
 
     Attributes:

@@ -9,7 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import envelope
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import (
+    TIMEOUTS,
+    Deadline,
+    Service,
+    Timeouts,
+    checked_transport,
+    open_readers,
+    open_services,
+    run_all,
+)
 from ...exceptions import (
     AccessDenied,
     DecryptionError,
@@ -17,24 +26,22 @@ from ...exceptions import (
     SecretNotFound,
     SecretsError,
 )
+from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
 from ..capabilities import (
     Age,
     AgedStore,
+    DiagnosedStore,
     KeyedStore,
     NumberedStore,
+    PolicyStore,
     PrunedStore,
     ReencryptedStore,
     StagedStore,
 )
-from ..diagnosis import DiagnosedStore
-from ..iam import PolicyStore
-from .diagnosis import Diagnosis
 from .keys import DataKeys
-from .policy import Policy
 from .records import Contexts, Records
-from .reencryption import Reencryption
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
 from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
 
@@ -89,6 +96,8 @@ class CredStashStore(
         digest (str): the HMAC's digest for new records; ``SHA256``, which every reader knows.
         prefix (str): only names that begin with it are seen, and they are shown without it.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
+        transport (str): ``auto``: settings are read without boto3, where it would do the same;
+            ``boto3``: never.
     """
 
     scheme = "credstash"
@@ -108,9 +117,10 @@ class CredStashStore(
         former_context: Mapping[str, str] | str | None = None,
         digest: str = envelope.DEFAULT_DIGEST,
         prefix: str = "",
-        timeout: float | str = Timeouts.overall,
-        connect_timeout: float | str = Timeouts.connect,
-        read_timeout: float | str = Timeouts.read,
+        timeout: float | str = TIMEOUTS.overall,
+        connect_timeout: float | str = TIMEOUTS.connect,
+        read_timeout: float | str = TIMEOUTS.read,
+        transport: str = AUTO,
     ) -> None:
         self.table = table or os.environ.get("CREDSTASH_DEFAULT_TABLE") or "credential-store"
         self.key_id = key_id
@@ -133,6 +143,7 @@ class CredStashStore(
         self.digest = _checked_digest(digest)
         self.prefix = prefix
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -146,22 +157,44 @@ class CredStashStore(
         where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
         return f"{where} under {self.prefix}" if self.prefix else where
 
+    @property
+    def regions(self) -> Mapping[str, str | None]:
+        """The services that it asks."""
+        return {"dynamodb": self.region_name, "kms": self.kms_region_name or self.region_name}
+
     def open(self) -> None:
         """Make the two clients."""
-        self._services = open_services(
-            {"dynamodb": self.region_name, "kms": self.kms_region_name or self.region_name},
-            profile_name=self.profile_name,
-            endpoint_url=self.endpoint_url,
-            timeouts=self.timeouts,
+        self._opened_with(
+            open_services(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+            )
         )
+
+    def open_to_read(self) -> None:
+        """Make them, without boto3 where it would do the same."""
+        self._opened_with(
+            open_readers(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+                transport=self.transport,
+            )
+        )
+
+    def _opened_with(self, services: list[Service]) -> None:
+        self._services = services
         # From here on the region is known, also to errors after close().
-        self.region_name = self._services[0].client.meta.region_name
+        self.region_name = services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close their sockets and forget them."""
         services, self._services = self._services, []
         for service in services:
-            service.client.close()
+            service.close()
 
     # Reading
 
@@ -416,6 +449,8 @@ class CredStashStore(
 
         To write: a GenerateDataKey, a Decrypt and a Query for each version, and one transaction.
         """
+        from .reencryption import Reencryption
+
         if not names:
             return
         reencryption = Reencryption(self._table, self._records)
@@ -429,6 +464,8 @@ class CredStashStore(
 
     def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
         """Two Queries, Decrypts, and a DeleteItem for each version that is not in use."""
+        from .reencryption import Reencryption
+
         reencryption = Reencryption(self._table, self._records)
         self._each(names, reencryption.prune, done, "were not pruned")
 
@@ -470,6 +507,8 @@ class CredStashStore(
         self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
     ) -> list[Statement]:
         """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
+        from .policy import Policy  # not when settings are imported
+
         kms_region = self.kms_region_name or self.region_name
         policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
         return policy.of(role, names, listing, keys)
@@ -478,6 +517,8 @@ class CredStashStore(
 
     def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
         """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
+        from .diagnosis import Diagnosis
+
         return Diagnosis(
             self._table,
             self._keys,

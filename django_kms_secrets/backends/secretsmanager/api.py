@@ -34,7 +34,7 @@ _STAGES = {label: stage for stage, label in _LABELS.items()}
 
 
 # "marked for deletion", "scheduled for deletion"; moto: "marked deleted".
-_FOR_DELETION = re.compile(r"(marked|scheduled) (for )?delet")
+_FOR_DELETION = r"(marked|scheduled) (for )?delet"
 
 
 class WaitsForDeletion(SecretNotFound):
@@ -423,7 +423,7 @@ def _is_missing(code: str, message: str) -> bool:
     """Whether a failure means that there is no such secret, or that it waits for its deletion."""
     # InvalidRequestException stands for several things; only its text tells them apart.
     return code == "ResourceNotFoundException" or (
-        code == "InvalidRequestException" and _FOR_DELETION.search(message) is not None
+        code == "InvalidRequestException" and re.search(_FOR_DELETION, message) is not None
     )
 
 

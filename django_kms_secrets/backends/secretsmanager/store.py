@@ -5,18 +5,32 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import Deadline, Service, Timeouts, open_services, run_all
+from ...aws import (
+    TIMEOUTS,
+    Deadline,
+    Service,
+    Timeouts,
+    checked_transport,
+    open_readers,
+    open_services,
+    run_all,
+)
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
+from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, checked, expect, not_found, put_runs
-from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
-from ..diagnosis import DiagnosedStore
-from ..iam import PolicyStore
+from ..capabilities import (
+    Age,
+    AgedStore,
+    DiagnosedStore,
+    PolicyStore,
+    ReencryptedStore,
+    RotatingStore,
+    StagedStore,
+)
 from .api import Api, version_of
-from .diagnosis import Diagnosis, staged_names
 from .document import Document
 from .names import Names
-from .policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -48,6 +62,8 @@ class SecretsManagerStore(
         endpoint_url (str): another endpoint.
         recovery_days (int): days in which a deleted secret can be restored, 7 to 30; 30.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
+        transport (str): ``auto``: settings are read without boto3, where it would do the same;
+            ``boto3``: never.
 
     A binary secret (SecretBinary) is an error that says so.
     """
@@ -64,9 +80,10 @@ class SecretsManagerStore(
         profile_name: str | None = None,
         endpoint_url: str | None = None,
         recovery_days: int | str = 30,
-        timeout: float | str = Timeouts.overall,
-        connect_timeout: float | str = Timeouts.connect,
-        read_timeout: float | str = Timeouts.read,
+        timeout: float | str = TIMEOUTS.overall,
+        connect_timeout: float | str = TIMEOUTS.connect,
+        read_timeout: float | str = TIMEOUTS.read,
+        transport: str = AUTO,
     ) -> None:
         if bool(secret_id) == (prefix is not None):
             raise SecretsError(
@@ -81,6 +98,7 @@ class SecretsManagerStore(
         self.endpoint_url = endpoint_url
         self.recovery_days = _checked_days(recovery_days)
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -95,22 +113,44 @@ class SecretsManagerStore(
         what = f"secret {self.secret_id}" if self.secret_id else f"secrets under {self.prefix!r}"
         return f"Secrets Manager {what} in {self.region_name or 'the default region'}"
 
+    @property
+    def regions(self) -> Mapping[str, str | None]:
+        """The service that it asks."""
+        return {"secretsmanager": self.region_name}
+
     def open(self) -> None:
         """Make the client."""
-        self._services = open_services(
-            {"secretsmanager": self.region_name},
-            profile_name=self.profile_name,
-            endpoint_url=self.endpoint_url,
-            timeouts=self.timeouts,
+        self._opened_with(
+            open_services(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+            )
         )
+
+    def open_to_read(self) -> None:
+        """Make it, without boto3 where it would do the same."""
+        self._opened_with(
+            open_readers(
+                self.regions,
+                profile_name=self.profile_name,
+                endpoint_url=self.endpoint_url,
+                timeouts=self.timeouts,
+                transport=self.transport,
+            )
+        )
+
+    def _opened_with(self, services: list[Service]) -> None:
+        self._services = services
         # From here on the region is known, also to errors after close().
-        self.region_name = self._services[0].client.meta.region_name
+        self.region_name = services[0].client.meta.region_name
 
     def close(self) -> None:
         """Close its sockets and forget it."""
         services, self._services = self._services, []
         for service in services:
-            service.client.close()
+            service.close()
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
         """One GetSecretValue."""
@@ -253,6 +293,8 @@ class SecretsManagerStore(
         self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
     ) -> list[Statement]:
         """On the ARNs of the secrets; a document is one for all its names."""
+        from .policy import Policy  # not when settings are imported
+
         policy = Policy(self.secret_id, self.prefix, self.key_id, self.region_name)
         return policy.of(role, names, listing, keys)
 
@@ -260,6 +302,8 @@ class SecretsManagerStore(
 
     def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
         """A document's DescribeSecret, the settings' fetch, and what is pending."""
+        from .diagnosis import Diagnosis
+
         return Diagnosis(self, bool(self.secret_id), names, self._described, self._waiting).checks()
 
     def _described(self) -> Mapping[str, Any]:
@@ -271,6 +315,8 @@ class SecretsManagerStore(
     def _waiting(self, names: Collection[str]) -> list[str]:
         """Those that have a pending value, by what a reader may do."""
         if self.secret_id:
+            from .diagnosis import staged_names
+
             return staged_names(self, names)
 
         def one(api: Api, name: str) -> bool:

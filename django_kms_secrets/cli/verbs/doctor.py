@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from ... import account
 from ...backends.base import BaseStore
-from ...backends.capabilities import AWSStore
+from ...backends.capabilities import AWSStore, DiagnosedStore
 from ...backends.diagnosis import (
     ERROR,
     OK,
     SKIPPED,
     WARNING,
     Check,
-    DiagnosedStore,
     Seen,
     key_state,
     names_there,
     readable,
 )
 from ...exceptions import AccessDenied, SecretsError, StoreNotReady
+from ...transport import LIGHT
 from ..arguments import add_listing_format
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ class _Surroundings:
             Check("region", self._region),
             Check("credentials", self._credentials),
             Check("identity", self._identity, ["region", "credentials"]),
+            Check("transport", self._transport),
         ]
 
     def _region(self) -> Seen:
@@ -188,6 +189,13 @@ class _Surroundings:
             return Seen(f"from {found.source}; they do not expire")
         left = int((found.expires - datetime.now(timezone.utc)).total_seconds() // 60)
         return Seen(f"from {found.source}; they expire in {left} min, {found.expires:%H:%M %Z}")
+
+    def _transport(self) -> Seen:
+        # boto3 is right as well, so this is never a warning; it takes longer to start.
+        found = account.transport_of(self._store)
+        if found == LIGHT:
+            return Seen("settings are read without boto3")
+        return Seen(f"settings are read by boto3: {found}")
 
     def _identity(self) -> Seen:
         try:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ... import account, policy
-from ...backends.iam import ACCOUNT, KEY_ARN, ROLES, PolicyStore
+from ...backends.capabilities import PolicyStore
+from ...backends.iam import ACCOUNT, KEY_ARN, ROLES
 from ...exceptions import SecretsError, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ def dump_objects():
             name = next(iter(site_settings.secrets))
             found = attempted(lambda: store.get_many([name]))  # noqa: B023
             listed = store.list_secrets()
-            shown += [found, repr(vars(store)), repr(listed), repr(vars(listed[0]))]
+            shown += [found, repr(vars(store)), repr(listed), repr(listed[0]._asdict())]
             shown.append(attempted(lambda: store.get(name, version=PREVIOUS)))  # noqa: B023
         shown += [repr(vars(store)), repr(copy.deepcopy(store)), pprint.pformat(vars(store))]
     for alias in ("rotated", "tree"):
