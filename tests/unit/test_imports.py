@@ -33,7 +33,7 @@ ALLOWED = {
     "backends.base": {"exceptions", "types"},
     "backends.capabilities": set(),
     "backends.iam": {"backends.capabilities", "exceptions"},
-    "backends.diagnosis": {"backends.capabilities", "exceptions"},
+    "backends.diagnosis": {"backends.base", "backends.capabilities", "exceptions", "types"},
     "backends.contents": {"exceptions", "formats", "types"},
     "backends.document": {
         "backends.base",

@@ -27,7 +27,15 @@ from ...exceptions import (
 )
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
+from ..base import (
+    BaseStore,
+    already_current,
+    already_pending,
+    checked,
+    expect,
+    not_found,
+    put_runs,
+)
 from ..capabilities import (
     Age,
     AgedStore,
@@ -39,6 +47,7 @@ from ..capabilities import (
 )
 from ..diagnosis import DiagnosedStore
 from ..iam import PolicyStore
+from .document import TableDocument
 from .keys import DataKeys
 from .records import Contexts, Records
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
@@ -94,6 +103,8 @@ class CredStashStore(
             well, until `reencrypt` has been through; none.
         digest (str): the HMAC's digest for new records; ``SHA256``, which every reader knows.
         prefix (str): only names that begin with it are seen, and they are shown without it.
+        document (str): one record whose value is a JSON object; its keys are the names, and all
+            of them are read, written and versioned together. Not with prefix.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
         transport (str): ``auto``: settings are read without boto3, where it would do the same;
             ``boto3``: never.
@@ -116,6 +127,7 @@ class CredStashStore(
         former_context: Mapping[str, str] | str | None = None,
         digest: str = envelope.DEFAULT_DIGEST,
         prefix: str = "",
+        document: str = "",
         timeout: float | str = Timeouts.overall,
         connect_timeout: float | str = Timeouts.connect,
         read_timeout: float | str = Timeouts.read,
@@ -140,7 +152,15 @@ class CredStashStore(
                 hint='take them out of OPTIONS["context"]',
             )
         self.digest = _checked_digest(digest)
+        if document and prefix:
+            raise SecretsError(
+                "CredStashStore takes document or prefix, not both",
+                hint="document for one JSON document, prefix for one record per name",
+            )
+        if document:
+            checked(document)
         self.prefix = prefix
+        self.document = document
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
         self.transport = checked_transport(transport)
         self._services: list[Service] = []
@@ -152,9 +172,10 @@ class CredStashStore(
 
     @property
     def place(self) -> str:
-        """The table with its region and prefix."""
-        where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
-        return f"{where} under {self.prefix}" if self.prefix else where
+        """The table with its region and prefix, or the document in it."""
+        return (
+            f"CredStash document {self.document} in {self._part}" if self.document else self._part
+        )
 
     @property
     def regions(self) -> Mapping[str, str | None]:
@@ -199,6 +220,310 @@ class CredStashStore(
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
         """One Query and one Decrypt."""
+        return self._names.get(name, version)
+
+    def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
+        """All: one Scan and N Decrypts. By name: N Queries and N Decrypts, no Scan permission.
+
+        A document: one Query and one Decrypt.
+
+        Raises:
+            DecryptionError, SecretIntegrityError, AccessDenied: secrets cannot be opened; the
+                error names every one that cannot.
+        """
+        return self._names.get_many(names)
+
+    def list_secrets(self) -> Sequence[SecretVersion]:
+        """One Scan, without contents and keys. A document: one Query and one Decrypt."""
+        return self._names.list_secrets()
+
+    def history(self, name: str) -> Sequence[SecretVersion]:
+        """One Query. A document: two and a Decrypt, for one history of all its names."""
+        return self._names.history(name)
+
+    def get_stages(self, name: str) -> dict[str, Secret]:
+        """A Query for the pending version, one for the others, and their Decrypts."""
+        return self._names.get_stages(name)
+
+    # Writing
+
+    def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+        """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest.
+
+        A document, as in every write: a Decrypt as well.
+        """
+        value = masked(value)
+        checked(name, value)
+        return self._names.put(name, value, expected)
+
+    def put_version(
+        self, name: str, value: str, *, version: str = "", comment: str = ""
+    ) -> SecretVersion:
+        """Like `put`, under a number and with a comment of the writer's choice.
+
+        In a document they are those of the whole document.
+        """
+        value = masked(value)
+        checked(name, value)
+        if version and not is_number(version):
+            raise SecretsError(
+                f"version {version!r} of {name} is not a number", hint="leave it out for the next"
+            )
+        return self._names.put_version(name, value, version, comment)
+
+    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+        """Write in transactions of at most 100 records; a document in one write.
+
+        Raises:
+            VersionConflict: somebody else wrote one of the names at the same time.
+            SecretsError: the message of any failure says which names were stored before it.
+        """
+        values = masked(dict(values))
+        for name, value in values.items():
+            checked(name, value)
+        return self._names.put_many(values)
+
+    def delete(self, name: str) -> None:
+        """Query, and a DeleteItem for each version; a document loses the name."""
+        self._names.delete(name)
+
+    # Rotating
+
+    def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
+        """As `put`; a document keeps the value before it in itself."""
+        value = masked(value)
+        checked(name, value)
+        return self._names.rotate(name, value, expected)
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Query, GenerateDataKey, and a conditional PutItem of version -1.
+
+        A document keeps the value in itself: as `get_stages`, and a write.
+        """
+        value = masked(value)
+        checked(name, value)
+        return self._names.stage(name, value)
+
+    def promote(self, name: str) -> SecretVersion:
+        """Query, Decrypt, Query, GenerateDataKey, and one transaction that moves the value.
+
+        A document: as `put`.
+        """
+        return self._names.promote(name)
+
+    def unstage(self, name: str) -> None:
+        """Query, and a conditional DeleteItem. A document: as `put`."""
+        self._names.unstage(name)
+
+    def retire(self, name: str) -> None:
+        """Query, and a DeleteItem for every version that was current before.
+
+        A document: as `get_stages`, and a write.
+        """
+        self._names.retire(name)
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """Two reads and a `put`. In a document this name alone has its old value again."""
+        return self._names.rollback(name, version)
+
+    # Re-encrypting
+
+    def options_to_reencrypt(
+        self, *, key_id: str | None, context: Mapping[str, str] | None, bind_to_name: bool | None
+    ) -> dict[str, Any]:
+        """Another context, or binding, makes the context until now the former one."""
+        wanted = {"key_id": key_id, "context": context, "bind_to_name": bind_to_name}
+        changes: dict[str, Any] = {
+            option: value
+            for option, value in wanted.items()
+            if value is not None and value != getattr(self, option)
+        }
+        if "context" in changes or "bind_to_name" in changes:
+            if self.former_context not in (None, self.context):
+                raise SecretsError(
+                    "OPTIONS have a former_context already, so the change before this one is not "
+                    "over",
+                    hint="run `secrets reencrypt` with the context that OPTIONS have, take "
+                    "former_context out, then begin the next change",
+                )
+            changes["former_context"] = self.context
+        return changes
+
+    def to_reencrypt(self) -> Sequence[str]:
+        """One Scan. A document: itself."""
+        return self._names.to_reencrypt()
+
+    def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """A GenerateDataKey, and for each secret two Queries, and a Decrypt for each version.
+
+        To write: a GenerateDataKey, a Decrypt and a Query for each version, and one transaction.
+        """
+        self._records_by_name().reencrypt(names, done)
+
+    def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
+        """Two Queries, Decrypts, and a DeleteItem for each version that is not in use."""
+        self._records_by_name().prune(names, done)
+
+    # Setting up
+
+    def setup(self) -> bool:
+        """Create the table, billed on demand, and wait until it is active; then the document."""
+        return self._names.setup()
+
+    def setup_key(self) -> bool:
+        """Create a KMS key and the alias that `key_id` names."""
+        return self._run([partial(self._keys.create, f"Secrets in the table {self.table}")])[0]
+
+    # Permissions
+
+    def statements(
+        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
+    ) -> list[Statement]:
+        """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
+        from .policy import Policy  # not when settings are imported
+
+        kms_region = self.kms_region_name or self.region_name
+        policy = Policy(
+            self.table, self.region_name, self.key_id, kms_region, self._contexts, self.document
+        )
+        return policy.of(role, names, listing, keys)
+
+    # Looking after it
+
+    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
+        """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
+        from .diagnosis import Diagnosis, DocumentDiagnosis
+
+        parts = self._table, self._keys, self._records, self.key_id
+        if self.document:
+            return DocumentDiagnosis(*parts, self._run, self.document, self, names).checks()
+        return Diagnosis(*parts, names, self._run, lambda: len(self.get_many(names))).checks()
+
+    def check_deployment(self) -> Iterable[CheckMessage]:
+        """W007: a record opens wherever somebody copies it to."""
+        from django.core.checks import Warning  # noqa: A004
+
+        if self.context or self.bind_to_name:
+            return []
+        return [
+            Warning(
+                f"records of {self.place} have no encryption context: one that was copied to "
+                "another name, or from another environment under the same key, opens",
+                hint='set "context": {"env": "production"} or "bind_to_name": True in OPTIONS, '
+                "then `secrets reencrypt`",
+                id="kms_secrets.W007",
+            )
+        ]
+
+    def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
+        """By the numbers of the versions, or by what the document keeps; nothing is sent."""
+        return self._names.ages(entries)
+
+    # Shared
+
+    @property
+    def _names(self) -> Names | TableDocument:
+        if not self.document:
+            return self._records_by_name()
+        names = self._records_by_name(Deadline(self.timeouts.overall))
+        return TableDocument(names, self.document, self.place)
+
+    def _records_by_name(self, deadline: Deadline | None = None) -> Names:
+        return Names(self._table, self._records, self._part, self.timeouts, self._run, deadline)
+
+    @property
+    def _part(self) -> str:
+        """What is seen of the table, as errors name it."""
+        where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
+        return f"{where} under {self.prefix}" if self.prefix else where
+
+    @property
+    def _table(self) -> Table:
+        return Table(self._opened()[0], self.table, self.prefix, self._part)
+
+    @property
+    def _keys(self) -> DataKeys:
+        return DataKeys(self._opened()[1], self.key_id)
+
+    @property
+    def _records(self) -> Records:
+        return Records(self._keys, self._contexts, self.digest, self._part)
+
+    @property
+    def _contexts(self) -> Contexts:
+        return Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
+
+    def _opened(self) -> list[Service]:
+        if not self._services:
+            raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
+        return self._services
+
+    def _run(self, tasks: Sequence[Callable[[], T]], deadline: Deadline | None = None) -> list[T]:
+        return run_all(
+            tasks,
+            deadline=deadline or Deadline(self.timeouts.overall),
+            services=self._opened(),
+        )
+
+
+def _checked_context(option: str, context: Mapping[str, str] | str) -> dict[str, str]:
+    pairs = dict(context) if isinstance(context, Mapping) else {"": ""}
+    if not all(isinstance(part, str) and part for pair in pairs.items() for part in pair):
+        raise SecretsError(
+            f"{_CONTEXT_OPTIONS[option]} is not a dict of non-empty strings",
+            hint=f'write OPTIONS["{option}"] as {{"env": "production"}}, or '
+            f"?{option}.env=production",
+        )
+    return pairs
+
+
+def _checked_flag(option: str, value: bool | str) -> bool:
+    known = {True: True, False: False, "true": True, "false": False}
+    if not isinstance(value, (bool, str)) or value not in known:
+        raise SecretsError(f"{option} is neither true nor false", hint="write it as one of them")
+    return known[value]
+
+
+def _checked_digest(digest: str) -> str:
+    if digest not in envelope.DIGESTS:
+        raise SecretsError(
+            f"digest {digest!r} is not one of {', '.join(envelope.DIGESTS)}",
+            hint="leave it out for SHA256, which every reader of the format knows",
+        )
+    return digest
+
+
+class Names:
+    """Records of their own, with versions of their own.
+
+    Args:
+        table, records: where the records are, and what seals and opens them.
+        place: the store, as errors name it.
+        timeouts: for one operation.
+        run: runs tasks side by side, by a deadline.
+        deadline: of all operations together; None: each has one of its own.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        records: Records,
+        place: str,
+        timeouts: Timeouts,
+        run: Callable[[Sequence[Callable[[], Any]], Deadline], list[Any]],
+        deadline: Deadline | None,
+    ) -> None:
+        self._table = table
+        self._records = records
+        self.place = place
+        self.timeouts = timeouts
+        self._run_by = run
+        self._deadline = deadline
+
+    # Reading
+
+    def get(self, name: str, version: str = CURRENT) -> Secret:
+        """One Query and one Decrypt."""
         return self._run([partial(self._read, name, version)])[0]
 
     def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
@@ -208,7 +533,7 @@ class CredStashStore(
             DecryptionError, SecretIntegrityError, AccessDenied: secrets cannot be opened; the
                 error names every one that cannot.
         """
-        deadline = Deadline(self.timeouts.overall)
+        deadline = self._limit()
         if names is None:
             items = self._run([self._scan_newest], deadline)[0]
             reads = [partial(self._open, item) for item in items]
@@ -237,7 +562,7 @@ class CredStashStore(
         A previous version that does not open is left out with a warning: nobody can honour it, and
         the current one decides whether a site starts.
         """
-        deadline = Deadline(self.timeouts.overall)
+        deadline = self._limit()
         items = self._run([partial(self._in_use, name)], deadline)[0]
         reads = [partial(_outcome, partial(self._open, item)) for item in items.values()]
         outcomes = dict(zip(items, self._run(reads, deadline), strict=True))
@@ -286,21 +611,21 @@ class CredStashStore(
 
     # Writing
 
-    def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
+    def put(self, name: str, value: str, expected: str | None = None) -> SecretVersion:
         """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest."""
-        value = masked(value)
         return self._run([partial(self._put, name, value, expected=expected)])[0]
 
-    def put_version(
-        self, name: str, value: str, *, version: str = "", comment: str = ""
-    ) -> SecretVersion:
+    def put_version(self, name: str, value: str, version: str, comment: str) -> SecretVersion:
         """Like `put`, under a number and with a comment of the writer's choice."""
-        value = masked(value)
-        if version and not is_number(version):
-            raise SecretsError(
-                f"version {version!r} of {name} is not a number", hint="leave it out for the next"
-            )
         return self._run([partial(self._put, name, value, version=version, comment=comment)])[0]
+
+    def put_after(
+        self, latest: str, name: str, value: str, version: str, comment: str
+    ) -> SecretVersion:
+        """Like `put_version`, if the newest version is one that was read before: no first Query."""
+        return self._run(
+            [partial(self._put_after, latest, name, value, version=version, comment=comment)]
+        )[0]
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
         """Write in transactions of at most 100 records: each is stored whole or not at all.
@@ -309,9 +634,6 @@ class CredStashStore(
             VersionConflict: somebody else wrote one of the names at the same time.
             SecretsError: the message of any failure says which names were stored before it.
         """
-        values = masked(dict(values))
-        for name, value in values.items():
-            checked(name, value)
         seals = [partial(self._sealed, name, value) for name, value in values.items()]
         items = [
             item
@@ -325,7 +647,12 @@ class CredStashStore(
         self._run([partial(self._delete, name)])
 
     def _put(self, name: str, value: str, **options: Any) -> SecretVersion:
-        item = self._sealed(name, value, **options)
+        return self._stored(self._sealed(name, value, **options))
+
+    def _put_after(self, latest: str, name: str, value: str, **options: Any) -> SecretVersion:
+        return self._stored(self._sealed_after(latest, name, value, **options))
+
+    def _stored(self, item: Item) -> SecretVersion:
         self._table.put(item)
         return entry(item)
 
@@ -351,19 +678,32 @@ class CredStashStore(
         comment: str = "",
     ) -> Item:
         """The item for the next version of a name, not written yet."""
-        checked(name, value)
         newest = self._table.newest(name, ("name", "version"))
         latest = newest[0]["version"] if newest else ""
         expect(expected, latest, name, self)
+        return self._sealed_after(latest, name, value, version=version, comment=comment)
+
+    def _sealed_after(
+        self, latest: str, name: str, value: str, *, version: str = "", comment: str = ""
+    ) -> Item:
         number = next_version(name, latest, version, self.place)
         return self._records.seal(name, number, value, comment)
 
     # Rotating
 
+    def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
+        """As `put`."""
+        return self.put(name, value, expected)
+
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """Two reads and a `put`."""
+        current, old = self.get(name), self.get(name, version)
+        if old.version == current.version:
+            raise already_current(name, old.version, self.place)
+        return self.put(name, old.value, current.version)
+
     def stage(self, name: str, value: str) -> SecretVersion:
         """Query, GenerateDataKey, and a conditional PutItem of version -1."""
-        value = masked(value)
-        checked(name, value)
         return self._run([partial(self._stage, name, value)])[0]
 
     def promote(self, name: str) -> SecretVersion:
@@ -410,6 +750,10 @@ class CredStashStore(
         for found in old:
             self._table.delete(name, found.version)
 
+    def is_pending(self, name: str) -> bool:
+        """One Query."""
+        return self._run([partial(self._find, name, PENDING)])[0] is not None
+
     def _pending(self, name: str) -> Item:
         item = self._find(name, PENDING)
         if item is None:
@@ -417,27 +761,6 @@ class CredStashStore(
         return item
 
     # Re-encrypting
-
-    def options_to_reencrypt(
-        self, *, key_id: str | None, context: Mapping[str, str] | None, bind_to_name: bool | None
-    ) -> dict[str, Any]:
-        """Another context, or binding, makes the context until now the former one."""
-        wanted = {"key_id": key_id, "context": context, "bind_to_name": bind_to_name}
-        changes: dict[str, Any] = {
-            option: value
-            for option, value in wanted.items()
-            if value is not None and value != getattr(self, option)
-        }
-        if "context" in changes or "bind_to_name" in changes:
-            if self.former_context not in (None, self.context):
-                raise SecretsError(
-                    "OPTIONS have a former_context already, so the change before this one is not "
-                    "over",
-                    hint="run `secrets reencrypt` with the context that OPTIONS have, take "
-                    "former_context out, then begin the next change",
-                )
-            changes["former_context"] = self.context
-        return changes
 
     def to_reencrypt(self) -> Sequence[str]:
         """One Scan."""
@@ -492,57 +815,11 @@ class CredStashStore(
     # Setting up
 
     def setup(self) -> bool:
-        """Create the table, billed on demand, and wait until it is active."""
+        """Create the table, and wait until it is active."""
         deadline = Deadline(max(self.timeouts.overall, TABLE_SECONDS))
         return self._run([self._table.create], deadline)[0]
 
-    def setup_key(self) -> bool:
-        """Create a KMS key and the alias that `key_id` names."""
-        return self._run([partial(self._keys.create, f"Secrets in the table {self.table}")])[0]
-
-    # Permissions
-
-    def statements(
-        self, role: str, *, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
-    ) -> list[Statement]:
-        """By name: Query, narrowed to the names. A Scan cannot be narrowed."""
-        from .policy import Policy  # not when settings are imported
-
-        kms_region = self.kms_region_name or self.region_name
-        policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
-        return policy.of(role, names, listing, keys)
-
     # Looking after it
-
-    def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
-        """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
-        from .diagnosis import Diagnosis
-
-        return Diagnosis(
-            self._table,
-            self._keys,
-            self._records,
-            self.key_id,
-            names,
-            self._run,
-            lambda: len(self.get_many(names)),
-        ).checks()
-
-    def check_deployment(self) -> Iterable[CheckMessage]:
-        """W007: a record opens wherever somebody copies it to."""
-        from django.core.checks import Warning  # noqa: A004
-
-        if self.context or self.bind_to_name:
-            return []
-        return [
-            Warning(
-                f"records of {self.place} have no encryption context: one that was copied to "
-                "another name, or from another environment under the same key, opens",
-                hint='set "context": {"env": "production"} or "bind_to_name": True in OPTIONS, '
-                "then `secrets reencrypt`",
-                id="kms_secrets.W007",
-            )
-        ]
 
     def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
         """By the numbers of the versions; nothing is sent."""
@@ -557,60 +834,11 @@ class CredStashStore(
 
     # Shared
 
-    @property
-    def _table(self) -> Table:
-        return Table(self._opened()[0], self.table, self.prefix, self.place)
-
-    @property
-    def _keys(self) -> DataKeys:
-        return DataKeys(self._opened()[1], self.key_id)
-
-    @property
-    def _records(self) -> Records:
-        return Records(self._keys, self._contexts, self.digest, self.place)
-
-    @property
-    def _contexts(self) -> Contexts:
-        return Contexts(self.context, self.bind_to_name, self.former_context, self.prefix)
-
-    def _opened(self) -> list[Service]:
-        if not self._services:
-            raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
-        return self._services
+    def _limit(self) -> Deadline:
+        return self._deadline or Deadline(self.timeouts.overall)
 
     def _run(self, tasks: Sequence[Callable[[], T]], deadline: Deadline | None = None) -> list[T]:
-        return run_all(
-            tasks,
-            deadline=deadline or Deadline(self.timeouts.overall),
-            services=self._opened(),
-        )
-
-
-def _checked_context(option: str, context: Mapping[str, str] | str) -> dict[str, str]:
-    pairs = dict(context) if isinstance(context, Mapping) else {"": ""}
-    if not all(isinstance(part, str) and part for pair in pairs.items() for part in pair):
-        raise SecretsError(
-            f"{_CONTEXT_OPTIONS[option]} is not a dict of non-empty strings",
-            hint=f'write OPTIONS["{option}"] as {{"env": "production"}}, or '
-            f"?{option}.env=production",
-        )
-    return pairs
-
-
-def _checked_flag(option: str, value: bool | str) -> bool:
-    known = {True: True, False: False, "true": True, "false": False}
-    if not isinstance(value, (bool, str)) or value not in known:
-        raise SecretsError(f"{option} is neither true nor false", hint="write it as one of them")
-    return known[value]
-
-
-def _checked_digest(digest: str) -> str:
-    if digest not in envelope.DIGESTS:
-        raise SecretsError(
-            f"digest {digest!r} is not one of {', '.join(envelope.DIGESTS)}",
-            hint="leave it out for SHA256, which every reader of the format knows",
-        )
-    return digest
+        return self._run_by(tasks, deadline or self._limit())
 
 
 def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:

@@ -19,7 +19,7 @@ from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
 from ..base import BaseStore, checked, not_found, put_runs
 from ..capabilities import Age, AgedStore, ReencryptedStore, RotatingStore, StagedStore
-from ..diagnosis import DiagnosedStore
+from ..diagnosis import DiagnosedStore, staged_names
 from ..iam import PolicyStore
 from .api import Api, version_of
 from .document import SecretDocument
@@ -307,8 +307,6 @@ class SecretsManagerStore(
     def _waiting(self, names: Collection[str]) -> list[str]:
         """Those that have a pending value, by what a reader may do."""
         if self.secret_id:
-            from .diagnosis import staged_names
-
             return staged_names(self, names)
 
         def one(api: Api, name: str) -> bool:
