@@ -233,6 +233,7 @@ class Document(abc.ABC):
         """Read, give this name alone its value of an old document, write."""
         # In this order, so that what somebody else writes meanwhile is a conflict.
         state = self.read()
+        self._current(state, name)
         old = self.get(name, version)
         if version == state.version:
             raise already_current(name, version, self.place)

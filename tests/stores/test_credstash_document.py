@@ -476,6 +476,7 @@ def story(store: Any) -> list[Any]:
         lambda: store.get("A", version="0"),
         lambda: store.get("MISSING"),
         lambda: store.delete("tree.x"),
+        lambda: store.rollback("tree.x", PREVIOUS),
         lambda: store.delete("MISSING"),
         lambda: store.history("A"),
         lambda: sorted(texts(store).items()),
