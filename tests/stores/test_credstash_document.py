@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,12 +20,13 @@ from django_kms_secrets.exceptions import (
     SecretNotFound,
     SecretsError,
     StoreNotReady,
+    StoreUnavailable,
     VersionConflict,
 )
 from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS
 
 from .light import light_credstash
-from .test_secretsmanager import NOT_DOCUMENTS
+from .test_secretsmanager import NOT_DOCUMENTS, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,17 +262,6 @@ def test_a_damaged_document_says_how_to_reach_its_versions(document: Any, accoun
 # Compare and set
 
 
-def interrupt(aws: EmbeddedAWS, at: str, act: Callable[[], object]) -> None:
-    """Let somebody else act just before the next request of an operation."""
-
-    def fault(operation: str, _: object) -> None:
-        if operation == at:
-            aws.faults.remove(fault)
-            act()
-
-    aws.faults.append(fault)
-
-
 @pytest.mark.parametrize("at", ["Decrypt", "GenerateDataKey", "PutItem"])
 def test_a_writer_who_came_between_is_a_conflict_and_keeps_what_was_written(
     document: Any, records: Any, aws: EmbeddedAWS, at: str
@@ -309,6 +300,23 @@ def test_a_write_whose_answer_was_lost_is_no_conflict(
     aws.faults.append(stored_and_lost)
     assert document.put("A", "x").version == f"{2:019}"
     assert texts(document) == {"A": "x"}
+
+
+def test_one_limit_holds_for_all_that_a_write_asks(document: Any, aws: EmbeddedAWS) -> None:
+    """The read and the write are one operation: neither is late by itself, both together are."""
+
+    def slow(operation: str, _: object) -> None:
+        if operation in {"Decrypt", "GenerateDataKey"}:
+            time.sleep(1.0)
+
+    aws.faults.append(slow)
+    with (
+        CredStashStore(document=DOCUMENT, timeout=1.5) as store,
+        pytest.raises(StoreUnavailable, match=r"1\.5 s"),
+    ):
+        store.put("A", "x")
+    aws.faults.clear()
+    assert texts(document) == {}
 
 
 def test_a_document_too_large_for_an_item_is_refused_unsent(
