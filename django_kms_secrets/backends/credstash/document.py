@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...types import Secret
     from ..contents import Contents
-    from .store import Names
+    from .names import Names
 
 T = TypeVar("T")
 
