@@ -233,7 +233,8 @@ class Document(abc.ABC):
         """Read, give this name alone its value of an old document, write."""
         # In this order, so that what somebody else writes meanwhile is a conflict.
         state = self.read()
-        self._current(state, name)
+        if state.secret(name) is None:
+            raise not_found(name, self, version=version)
         old = self.get(name, version)
         if version == state.version:
             raise already_current(name, version, self.place)

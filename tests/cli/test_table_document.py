@@ -164,7 +164,6 @@ class TestAudit:
         monkeypatch.setenv("KMS_SECRETS_OFFLINE", "1")
         secrets = load(document)
         secrets["A"], secrets["C"]
-        monkeypatch.delenv("KMS_SECRETS_OFFLINE")
 
     @staticmethod
     def found(*words, code=1):
@@ -174,6 +173,14 @@ class TestAudit:
 
     def test_names(self):
         assert self.found() == [("missing", "C"), ("unused", "B"), ("unused", "tree")]
+
+    def test_another_document_of_the_table(self, url):
+        """What is read of one document is not read of another, though the table is the same."""
+        with read_config(f"{url}&document=other").make_store() as store:
+            store.setup()
+            store.put("A", MARK)
+        load(f"{url}&document=other")
+        assert ("unused", "A") in self.found()
 
     def test_ages(self):
         """The format has no dates, and numbers belong to the whole document."""
