@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from ..exceptions import (
     DecryptionError,
@@ -31,6 +31,13 @@ logger = logging.getLogger("django_kms_secrets")
 
 #: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
 ABSENT = ""
+
+
+class Placed(Protocol):
+    """What errors can name."""
+
+    @property
+    def place(self) -> str: ...
 
 
 class BaseStore(abc.ABC):
@@ -266,7 +273,7 @@ def checked(name: str, value: str = "") -> None:
         )
 
 
-def expect(expected: str | None, at: str, name: str, store: BaseStore) -> None:
+def expect(expected: str | None, at: str, name: str, store: Placed) -> None:
     """Refuse a write whose expectation of the current version is not met.
 
     Args:
@@ -313,7 +320,7 @@ def put_runs(runs: Iterable[T], put: Callable[[T], Sequence[SecretVersion]]) -> 
     return stored
 
 
-def not_found(name: str, store: BaseStore, *, version: str = CURRENT) -> SecretNotFound:
+def not_found(name: str, store: Placed, *, version: str = CURRENT) -> SecretNotFound:
     """The error for a name, or a version of it, that the store does not have."""
     if version == CURRENT:
         return SecretNotFound(

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..exceptions import AccessDenied, SecretNotFound, StoreNotReady
+from ..types import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Any
 
+    from .base import BaseStore
 
 #: How a check ends, from good to bad.
 OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
@@ -139,3 +141,9 @@ def pending_names(names: Sequence[str]) -> Seen:
         WARNING,
         f"`secrets rotate {names[0]} --promote`, or --abandon, once every host is deployed",
     )
+
+
+def staged_names(store: BaseStore, names: Collection[str]) -> list[str]:
+    """Those of some names that a listing shows a pending value for."""
+    found = {entry.name for entry in store.list_secrets() if PENDING in entry.stages}
+    return [name for name in names if name in found]

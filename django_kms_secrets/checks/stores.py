@@ -108,8 +108,12 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
             id="kms_secrets.W004",
         )
         for store, names in stores()
-        if names is None and isinstance(store, AWSStore) and not getattr(store, "secret_id", "")
+        if names is None and isinstance(store, AWSStore) and not _is_document(store)
     ]
+
+
+def _is_document(store: AWSStore) -> bool:
+    return any(getattr(store, option, "") for option in ("secret_id", "document"))
 
 
 def check_debug(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001

@@ -7,6 +7,7 @@ make the same errors.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -279,9 +280,10 @@ def _of_container() -> Credentials:
         finally:
             connection.close()
         if status == http.client.OK and not failure:
-            found = credentials.from_reply(replies.parsed(content))
-            if found:
-                return found
+            with contextlib.suppress(ValueError, RecursionError):  # it is no JSON object
+                found = credentials.from_reply(replies.parsed(content))
+                if found:
+                    return found
     raise CredentialRetrievalError
 
 

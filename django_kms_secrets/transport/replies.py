@@ -82,7 +82,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def read(operation: str, body: bytes) -> dict[str, Any]:
-    """Read the reply of an operation that succeeded. What is no JSON object has no members.
+    """Read the reply of an operation that succeeded.
 
     Raises:
         ValueError: a member is not what it should be, or the text is no UTF-8.
@@ -101,7 +101,10 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
         return str(status), responses.get(status, "")
     reply = parsed(body)
     code = reply.get("__type")
-    code = str(status) if code is None else _text(code)
+    if code is None:
+        code = str(status)
+    if not isinstance(code, str):
+        raise ValueError("no code")
     code = code.split(":", 1)[0].rpartition("#")[2]
     text = reply.get("message", reply.get("Message"))
     return code, text if isinstance(text, str) else ""
@@ -118,7 +121,9 @@ def parsed(body: bytes) -> dict[str, Any]:
         parsed = json.loads(text or "{}")
     except ValueError:
         return {"message": text}
-    return parsed if isinstance(parsed, dict) else {}
+    if not isinstance(parsed, dict):
+        raise ValueError("no object")
+    return parsed
 
 
 def _read(shape: Shape, value: Any) -> Any:

@@ -22,11 +22,12 @@ URLS = {
 }
 
 
-@pytest.fixture(params=["memory", "credstash", "document", "names"])
+@pytest.fixture(params=["memory", "credstash", "credstash document", "document", "names"])
 def versioned(request):
     """The URL of each store that keeps versions, with three of A in it."""
-    if request.param == "credstash":
+    if request.param.startswith("credstash"):
         url = request.getfixturevalue("url")
+        url += "&document=notes" if "document" in request.param else ""
     else:
         request.getfixturevalue("aws")
         url = URLS[request.param]

@@ -70,7 +70,7 @@ def _fill():
         store.put("API_KEY", f"{MARK} first")
 
 
-@pytest.fixture(params=["memory", "credstash", "document", "names"])
+@pytest.fixture(params=["memory", "credstash", "credstash document", "document", "names"])
 def staged(request):
     """The URL of each store that can stage, with a SECRET_KEY in it."""
     if request.param == "memory":
@@ -82,7 +82,10 @@ def staged(request):
             store.put("SECRET_KEY", f"{MARK} first")
         return SECRETS_MANAGER[request.param]
     url = request.getfixturevalue("url")
-    request.getfixturevalue("fill")({"SECRET_KEY": f"{MARK} first"})
+    url += "&document=notes" if "document" in request.param else ""
+    with memory(url) as store:
+        store.setup()
+        store.put("SECRET_KEY", f"{MARK} first")
     return url
 
 

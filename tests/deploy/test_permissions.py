@@ -37,6 +37,7 @@ FUNCTION = "arn:aws:lambda:ap-northeast-2:123456789012:function:rotate"
 STORES = {
     "table": "credstash://?prefix=notes/",
     "bound table": "credstash://?prefix=notes/&bind_to_name=true&context.env=live",
+    "document table": "credstash://?document=notes&bind_to_name=true",
     "document": "secretsmanager:///notes?timeout=9",
     "names": "secretsmanager://?prefix=notes/",
 }
@@ -208,14 +209,17 @@ KEYS = Deed(["keys"])
 OUTSIDE = {
     ("reader", "table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
     ("reader", "bound table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("reader", "document table"): [PUT, REENCRYPT, RETIRE, DELETE, Deed(["setup"])],
     ("reader", "document"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, Deed(["setup"])],
     ("reader", "names"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
     ("writer", "table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
     ("writer", "bound table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("writer", "document table"): [PRUNE, Deed(["setup"])],
     ("writer", "document"): [REENCRYPT, RETIRE, HISTORY, Deed(["setup"])],
     ("writer", "names"): [REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
     ("rotator", "table"): [Deed(["setup"])],
     ("rotator", "bound table"): [Deed(["setup"])],
+    ("rotator", "document table"): [Deed(["setup"])],
     ("rotator", "names"): [DELETE, Deed(["put", "NEW", "-"], "new")],
 }
 
@@ -339,6 +343,7 @@ CREATE = {"dynamodb:CreateTable", "kms:CreateKey", "kms:CreateAlias"}
 SETUP = {
     "table": CREATE,
     "bound table": CREATE,
+    "document table": CREATE,
     "document": {"secretsmanager:CreateSecret", "secretsmanager:RestoreSecret"},
 }
 
@@ -360,7 +365,7 @@ def test_doctor_is_content_with_a_reader(store: str, names: str, aws: EmbeddedAW
     }
 
 
-@pytest.mark.parametrize("store", ["table", "bound table", "document"])
+@pytest.mark.parametrize("store", ["table", "bound table", "document table", "document"])
 def test_setup_from_nothing(store: str, aws: EmbeddedAWS) -> None:
     """An admin sets an empty account up, and needs every permission for that."""
     url = STORES[store]
@@ -409,6 +414,14 @@ NEIGHBOURS = {
         "credstash://?prefix=notes/&bind_to_name=true",
         "credstash://?prefix=notes/&context.env=live",
         "credstash://?prefix=notes/",
+    ],
+    "document table": [
+        "credstash://other-table?document=notes&bind_to_name=true",
+        "credstash://?document=notes-2&bind_to_name=true",
+        "credstash://?document=note&bind_to_name=true",
+        "credstash://?document=notes&key_id=alias/other&bind_to_name=true",
+        "credstash://?document=notes",
+        "credstash://?bind_to_name=true",
     ],
     "document": [
         "secretsmanager:///notes-2",

@@ -307,12 +307,20 @@ _NUMBERED = (
 
 
 def fuzz_transports(data: bytes) -> None:
-    """Whatever is answered to a read, both transports make the same of it."""
+    """Whatever is answered to a read, both transports make the same of it, or ours refuses it.
+
+    botocore takes the keys of an object for a list, and the characters of a text.
+    """
     first, _, lines = data.partition(b"\n")
     number = int(first) if first.isdigit() and len(first) < 4 else len(first)
     kind, use = divmod(number % (3 * len(_LIGHT)), len(_LIGHT))
     ends = [_end(store, b"%d\n%b" % (use, lines)) for store in _pairs()[kind]]
-    _must(ends[0] == ends[1], f"one gives {ends[0]}, the other {ends[1]}")
+    boto3, light = ends
+    _must(boto3 == light or _is_unreadable(light), f"boto3 gives {boto3}, ours {light}")
+
+
+def _is_unreadable(end: Any) -> bool:
+    return isinstance(end[0], tuple) and end[0][1].startswith("the answer to ")
 
 
 def _end(store: Any, data: bytes) -> Any:

@@ -52,9 +52,9 @@ def another(kind: Kind, tmp_path: Path) -> Callable[[], BaseStore]:
 def store(another: Callable[[], BaseStore]) -> Iterator[BaseStore]:
     """The store: set up, empty and open."""
     with another() as store:
-        store.setup()
         if isinstance(store, KeyedStore):
             store.setup_key()
+        store.setup()
         yield store
 
 

@@ -32,6 +32,7 @@ class Kind:
         versions_change: a put gives another version id.
         forgets: after `delete` no old value can be read, even if the name comes back.
         takes_empty: an empty value can be stored.
+        is_document: all names are versioned together.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Kind:
     versions_change: bool = True
     forgets: bool = True
     takes_empty: bool = True
+    is_document: bool = False
 
 
 def credstash(**options: Any) -> Callable[[Path], BaseStore]:
@@ -60,6 +62,13 @@ def file(name: str) -> Kind:
     )
 
 
+def document(name: str, make: Callable[[Path], BaseStore]) -> Kind:
+    return Kind(name, make, remote=True, forgets=False, is_document=True)
+
+
+#: The document of those that have one.
+DOCUMENT = "notes/production"
+
 KINDS = [
     Kind("minimal", lambda directory: MinimalStore(name=str(directory)), keeps_versions=False),
     Kind("locmem", lambda directory: LocMemStore(name=str(directory))),
@@ -69,12 +78,8 @@ KINDS = [
     Kind("credstash", credstash(), remote=True),
     Kind("credstash prefix", credstash(prefix="notes/"), remote=True),
     Kind("credstash context", credstash(context={"env": "test", "app": "notes"}), remote=True),
-    Kind(
-        "secretsmanager document",
-        secretsmanager(secret_id="notes/production"),
-        remote=True,
-        forgets=False,
-    ),
+    document("credstash document", credstash(document=DOCUMENT)),
+    document("secretsmanager document", secretsmanager(secret_id=DOCUMENT)),
     Kind(
         "secretsmanager prefix",
         secretsmanager(prefix="notes/production/"),
@@ -92,12 +97,11 @@ LIGHT_KINDS = [
         lambda _: light_credstash(prefix="notes/", context={"env": "test"}),
         remote=True,
     ),
-    Kind(
-        "secretsmanager document light",
-        lambda _: light_secretsmanager(secret_id="notes/production"),
-        remote=True,
-        forgets=False,
+    document(
+        "credstash document light",
+        lambda _: light_credstash(document=DOCUMENT, bind_to_name=True, context={"env": "test"}),
     ),
+    document("secretsmanager document light", lambda _: light_secretsmanager(secret_id=DOCUMENT)),
     Kind(
         "secretsmanager prefix light",
         lambda _: light_secretsmanager(prefix="notes/production/"),

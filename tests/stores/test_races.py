@@ -12,7 +12,7 @@ import pytest
 from django_kms_secrets.exceptions import SecretNotFound, VersionConflict
 from django_kms_secrets.types import CURRENT, PENDING
 
-from .kinds import only
+from .kinds import Kind, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_increments_of_one_value_are_never_lost(
 
 @remote
 def test_of_two_who_put_at_the_same_time_the_loser_is_told(
-    store: BaseStore, another: Callable[[], BaseStore]
+    store: BaseStore, another: Callable[[], BaseStore], kind: Kind
 ) -> None:
     """Every value whose put succeeded was the current one; no other ever was."""
     store.put("KEY", "start")
@@ -125,7 +125,8 @@ def test_of_two_who_put_at_the_same_time_the_loser_is_told(
     assert won
     assert store.get("KEY").value in won
     if store.scheme == "credstash":
-        versions = [store.get("KEY", version=entry.version) for entry in store.history("KEY")]
+        history = store.history("KEY")[1 if kind.is_document else 0 :]  # which begins empty
+        versions = [store.get("KEY", version=entry.version) for entry in history]
         assert sorted(secret.value for secret in versions) == sorted(["start", *won])
 
 

@@ -115,7 +115,7 @@ def test_refused_stages(store: BaseStore) -> None:
     assert CORE not in traced(lambda: store.stage("not\na name", VALUES[0]))
 
 
-@only(lambda kind: kind.name == "credstash")
+@only(lambda kind: kind.name in {"credstash", "credstash document"})
 def test_refused_versions(store: BaseStore) -> None:
     """A number that is none, and one that is taken."""
     assert isinstance(store, NumberedStore)

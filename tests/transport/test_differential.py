@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PLANTED = "planted-value"
 STORES = {
     "credstash": (CredStashStore, {}),
+    "credstash document": (CredStashStore, {"document": "notes"}),
     "document": (SecretsManagerStore, {"secret_id": "notes"}),
     "names": (SecretsManagerStore, {"prefix": "notes/"}),
 }
@@ -68,9 +69,9 @@ def make_document(aws) -> Callable[..., Any]:
 
 def fill(make: Callable[..., Any]) -> None:
     with make() as store:
-        store.setup()
         if isinstance(store, CredStashStore):
             store.setup_key()
+        store.setup()
         store.put_many({"A": PLANTED, "B": "ü\U0001f511\n" + "x" * 5000})
         store.rotate("A", PLANTED + "2", expected=store.get("A").version)
         store.stage("A", PLANTED + "3")

@@ -361,6 +361,8 @@ class TestStores:
             ("secretsmanager://?prefix=x/", ["W004"]),
             ("secretsmanager:///x", []),
             ("secretsmanager:///x?names=A", []),
+            ("credstash://?document=x&bind_to_name=true", []),
+            ("credstash://?document=x", ["W007"]),
             ("credstash://?names=A&context.env=live", []),
             ("credstash://?names=A&bind_to_name=true", []),
             ("credstash://?names=A", ["W007"]),

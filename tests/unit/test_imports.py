@@ -16,6 +16,9 @@ ROOT = Path(django_kms_secrets.__file__).parent
 # What stores are to the rest.
 INTERFACES = {"backends.base", "backends.capabilities", "backends.iam", "backends.diagnosis"}
 
+# What stores are made of that keep their names in one document.
+DOCUMENTS = {"backends.contents", "backends.document"}
+
 # Who may import whom, by the first part below the package; the order is that of the design.
 ALLOWED = {
     "_version": set(),
@@ -30,15 +33,31 @@ ALLOWED = {
     "backends.base": {"exceptions", "types"},
     "backends.capabilities": set(),
     "backends.iam": {"exceptions"},
-    "backends.diagnosis": {"exceptions"},
-    "backends.credstash": {"aws", "envelope", "exceptions", "transport", "types", *INTERFACES},
-    "backends.secretsmanager": {
-        "aws",
+    "backends.diagnosis": {"backends.base", "exceptions", "types"},
+    "backends.contents": {"exceptions", "formats", "types"},
+    "backends.document": {
+        "backends.base",
+        "backends.capabilities",
+        "backends.contents",
         "exceptions",
-        "formats",
+        "types",
+    },
+    "backends.credstash": {
+        "aws",
+        "envelope",
+        "exceptions",
         "transport",
         "types",
         *INTERFACES,
+        *DOCUMENTS,
+    },
+    "backends.secretsmanager": {
+        "aws",
+        "exceptions",
+        "transport",
+        "types",
+        *INTERFACES,
+        *DOCUMENTS,
     },
     "backends.file": {"exceptions", "files", "formats", "types", "backends.base"},
     "backends.locmem": {"types", "backends.base", "backends.capabilities"},

@@ -23,14 +23,16 @@ from ..diagnosis import (
     not_allowed,
     pending_names,
     readable,
+    staged_names,
 )
 from .table import LISTING, RECORD
 from .versions import PENDING_VERSION, WIDTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
+    from ..base import BaseStore
     from .keys import DataKeys
     from .records import Records
     from .table import Item, Table
@@ -193,3 +195,70 @@ class Diagnosis:
         return sorted(
             name for name, found in self._versions.items() if {*found} - {PENDING_VERSION}
         )
+
+
+class DocumentDiagnosis(Diagnosis):
+    """The checks of one document, which is one record of the table.
+
+    Args:
+        table, keys, records, key_id, run: as those of `Diagnosis`.
+        document: the record.
+        store: the store, open.
+        names: what the settings read; None for all there is.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        keys: DataKeys,
+        records: Records,
+        key_id: str,
+        run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+        document: str,
+        store: BaseStore,
+        names: Sequence[str] | None,
+    ) -> None:
+        super().__init__(table, keys, records, key_id, [document], run, self._fetched)
+        self._document = document
+        self._store = store
+        self._wanted = names
+        self._found: Collection[str] = ()
+
+    def checks(self) -> list[Check]:
+        """All of them, in their order."""
+        return [
+            Check("table", self._table_state),
+            Check("key", self._key_state),
+            Check("query", self._listing, ["table"]),
+            Check("document", self._there, ["query"]),
+            Check("decrypt", self._decryption, ["document", "key"]),
+            Check("context", self._context, ["decrypt"]),
+            Check("fetch", self._whole, ["context"]),
+            Check("names", self._all_there, ["fetch"]),
+            Check("pending", self._pending, ["fetch"]),
+            Check("versions", self._padding, ["query"]),
+        ]
+
+    def _there(self) -> Seen:
+        if not self._current():
+            raise StoreNotReady(
+                f"there is no {self._store.place}",
+                hint="`secrets setup` creates it; or check document, table and region_name",
+            )
+        return Seen(f"{self._store.place} is there")
+
+    def _fetched(self) -> int:
+        self._found = self._store.get_many(self._wanted).keys()
+        return len(self._found)
+
+    def _all_there(self) -> Seen:
+        return names_there(self._wanted, self._found, self._store.place)
+
+    def _pending(self) -> Seen:
+        if PENDING_VERSION in self._versions[self._document]:
+            return Seen(
+                f"the whole of {self._store.place} is pending",
+                WARNING,
+                "`secrets rotate NAME --abandon` drops it",
+            )
+        return pending_names(sorted(staged_names(self._store, self._found)))

@@ -43,6 +43,7 @@ class Policy:
         table, region: the table, by its name or its ARN, and its region.
         key_id, kms_region: the KMS key for new records, and its region.
         contexts: the encryption contexts of records.
+        document: the one record that is read and written; "" for records of their own.
     """
 
     table: str
@@ -50,14 +51,19 @@ class Policy:
     key_id: str
     kms_region: str | None
     contexts: Contexts
+    document: str = ""
 
     def of(
         self, role: str, names: Sequence[str] | None, listing: bool, keys: Sequence[str]
     ) -> list[Statement]:
         """The statements for a role; see `PolicyStore.statements`."""
-        names = None if role == "admin" else names
+        if self.document:
+            names = [self.document]
+        elif role == "admin":
+            names = None
         found = [self._items(role, names)]
-        if role in LISTERS or (listing and role == "reader"):
+        # The names in a document are in its value.
+        if not self.document and (role in LISTERS or (listing and role == "reader")):
             found.append(
                 Statement("ListTable", ["dynamodb:Scan"], [self._table], notes=[SCAN_NOTE])
             )

@@ -68,6 +68,10 @@ class Opened(NamedTuple):
     former: bool
 
 
+class TooLarge(SecretsError):
+    """What was sealed is larger than an item can be; nothing was written."""
+
+
 class Records:
     """Seals values, and opens records.
 
@@ -91,7 +95,7 @@ class Records:
         """Make the item that holds a value; nothing is written.
 
         Raises:
-            SecretsError: it is too large for an item.
+            TooLarge: it is too large for an item.
         """
         # A data key of its own for every record: envelope.py says what sharing one would do.
         data_key = self._keys.generate(self._contexts.of(name, version))
@@ -105,7 +109,7 @@ class Records:
         if comment:
             item["comment"] = comment
         if (size := size_of(item)) > ITEM_BYTES:
-            raise SecretsError(
+            raise TooLarge(
                 f"{name} makes an item of {size:,} bytes; DynamoDB takes {ITEM_BYTES:,}",
                 hint="keep large values elsewhere (S3) and only their key here",
                 names=[name],

@@ -1,8 +1,7 @@
-"""The CredStash store: a table, its data keys, and the envelope between them."""
+"""The CredStash store: its options, and a table and its data keys behind names."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -19,16 +18,10 @@ from ...aws import (
     open_services,
     run_all,
 )
-from ...exceptions import (
-    AccessDenied,
-    DecryptionError,
-    SecretIntegrityError,
-    SecretNotFound,
-    SecretsError,
-)
+from ...exceptions import SecretsError
 from ...transport import AUTO
-from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, already_pending, checked, expect, not_found, put_runs
+from ...types import CURRENT, Secret, SecretVersion, masked
+from ..base import BaseStore, checked
 from ..capabilities import (
     Age,
     AgedStore,
@@ -40,10 +33,12 @@ from ..capabilities import (
     ReencryptedStore,
     StagedStore,
 )
+from .document import TableDocument
 from .keys import DataKeys
+from .names import Names
 from .records import Contexts, Records
-from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
+from .table import Table
+from .versions import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,16 +50,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("django_kms_secrets")
-
 #: What `bind_to_name` adds to the encryption context.
 BOUND = {"name", "version"}
 _CONTEXT_OPTIONS = {
     "context": "the encryption context",
     "former_context": "the former encryption context",
 }
-#: How long a new table may take to become active (seconds).
-TABLE_SECONDS = 120.0
 
 
 class CredStashStore(
@@ -95,6 +86,8 @@ class CredStashStore(
             well, until `reencrypt` has been through; none.
         digest (str): the HMAC's digest for new records; ``SHA256``, which every reader knows.
         prefix (str): only names that begin with it are seen, and they are shown without it.
+        document (str): one record whose value is a JSON object; its keys are the names, and all
+            of them are read, written and versioned together. Not with prefix.
         timeout, connect_timeout, read_timeout (float): seconds; 10, 2 and 5.
         transport (str): ``auto``: settings are read without boto3, where it would do the same;
             ``boto3``: never.
@@ -117,6 +110,7 @@ class CredStashStore(
         former_context: Mapping[str, str] | str | None = None,
         digest: str = envelope.DEFAULT_DIGEST,
         prefix: str = "",
+        document: str = "",
         timeout: float | str = TIMEOUTS.overall,
         connect_timeout: float | str = TIMEOUTS.connect,
         read_timeout: float | str = TIMEOUTS.read,
@@ -141,7 +135,15 @@ class CredStashStore(
                 hint='take them out of OPTIONS["context"]',
             )
         self.digest = _checked_digest(digest)
+        if document and prefix:
+            raise SecretsError(
+                "CredStashStore takes document or prefix, not both",
+                hint="document for one JSON document, prefix for one record per name",
+            )
+        if document:
+            checked(document)
         self.prefix = prefix
+        self.document = document
         self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
         self.transport = checked_transport(transport)
         self._services: list[Service] = []
@@ -153,9 +155,10 @@ class CredStashStore(
 
     @property
     def place(self) -> str:
-        """The table with its region and prefix."""
-        where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
-        return f"{where} under {self.prefix}" if self.prefix else where
+        """The table with its region and prefix, or the document in it."""
+        return (
+            f"CredStash document {self.document} in {self._part}" if self.document else self._part
+        )
 
     @property
     def regions(self) -> Mapping[str, str | None]:
@@ -200,111 +203,59 @@ class CredStashStore(
 
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
         """One Query and one Decrypt."""
-        return self._run([partial(self._read, name, version)])[0]
+        return self._names.get(name, version)
 
     def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
         """All: one Scan and N Decrypts. By name: N Queries and N Decrypts, no Scan permission.
+
+        A document: one Query and one Decrypt.
 
         Raises:
             DecryptionError, SecretIntegrityError, AccessDenied: secrets cannot be opened; the
                 error names every one that cannot.
         """
-        deadline = Deadline(self.timeouts.overall)
-        if names is None:
-            items = self._run([self._scan_newest], deadline)[0]
-            reads = [partial(self._open, item) for item in items]
-        else:
-            reads = [partial(self._read, name, CURRENT) for name in dict.fromkeys(names)]
-        outcomes = self._run([partial(_outcome, read) for read in reads], deadline)
-        return {secret.name: secret for secret in _whole(outcomes, self.place)}
+        return self._names.get_many(names)
 
     def list_secrets(self) -> Sequence[SecretVersion]:
-        """One Scan, without contents and keys."""
-        versions: dict[str, list[Item]] = {}
-        for item in self._run([lambda: list(self._table.scan(LISTING))])[0]:
-            versions.setdefault(item["name"], []).append(item)
-        return [entry for name in sorted(versions) for entry in entries(versions[name])]
+        """One Scan, without contents and keys. A document: one Query and one Decrypt."""
+        return self._names.list_secrets()
 
     def history(self, name: str) -> Sequence[SecretVersion]:
-        """One Query."""
-        items = self._run([partial(self._table.versions, name, LISTING)])[0]
-        if not items:
-            raise not_found(name, self)
-        return entries(items)
+        """One Query. A document: two and a Decrypt, for one history of all its names."""
+        return self._names.history(name)
 
     def get_stages(self, name: str) -> dict[str, Secret]:
-        """A Query for the pending version, one for the others, and their Decrypts.
-
-        A previous version that does not open is left out with a warning: nobody can honour it, and
-        the current one decides whether a site starts.
-        """
-        deadline = Deadline(self.timeouts.overall)
-        items = self._run([partial(self._in_use, name)], deadline)[0]
-        reads = [partial(_outcome, partial(self._open, item)) for item in items.values()]
-        outcomes = dict(zip(items, self._run(reads, deadline), strict=True))
-        previous = outcomes.get(PREVIOUS)
-        if isinstance(previous, SecretsError):
-            logger.warning("the previous version does not count: %s", previous.message)
-            del outcomes[PREVIOUS]
-        _whole(list(outcomes.values()), self.place)
-        return {stage: found for stage, found in outcomes.items() if isinstance(found, Secret)}
-
-    def _in_use(self, name: str) -> dict[str, Item]:
-        # The pending one first: a value that is promoted meanwhile is found twice, never missed.
-        found = {PENDING: self._find(name, PENDING)}
-        newest = self._table.newest(name, RECORD, 2)
-        found.update(zip((CURRENT, PREVIOUS), newest, strict=False))
-        return {stage: item for stage, item in found.items() if item}
-
-    def _read(self, name: str, version: str) -> Secret:
-        item = self._find(name, version)
-        if item is None:
-            raise not_found(name, self, version=version)
-        return self._open(item)
-
-    def _open(self, item: Item) -> Secret:
-        return self._records.open(item).secret
-
-    def _find(self, name: str, version: str) -> Item | None:
-        if version == PENDING:
-            return self._table.version(name, PENDING_VERSION)
-        if version in (CURRENT, PREVIOUS):
-            rank = (CURRENT, PREVIOUS).index(version)
-            newest = self._table.newest(name, RECORD, rank + 1)
-            return newest[rank] if len(newest) > rank else None
-        # Up to credstash 1.12 explicit versions were stored as typed, without padding.
-        return self._table.version(name, version) or self._table.version(name, padded(version))
-
-    def _scan_newest(self) -> list[Item]:
-        newest: dict[str, Item] = {}
-        for item in self._table.scan(RECORD):
-            known = newest.get(item["name"])
-            if item["version"] == PENDING_VERSION:
-                continue
-            if known is None or item["version"] > known["version"]:
-                newest[item["name"]] = item
-        return list(newest.values())
+        """A Query for the pending version, one for the others, and their Decrypts."""
+        return self._names.get_stages(name)
 
     # Writing
 
     def put(self, name: str, value: str, *, expected: str | None = None) -> SecretVersion:
-        """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest."""
+        """Query, GenerateDataKey, a conditional PutItem, and a Query that it is the newest.
+
+        A document, as in every write: a Decrypt as well.
+        """
         value = masked(value)
-        return self._run([partial(self._put, name, value, expected=expected)])[0]
+        checked(name, value)
+        return self._names.put(name, value, expected)
 
     def put_version(
         self, name: str, value: str, *, version: str = "", comment: str = ""
     ) -> SecretVersion:
-        """Like `put`, under a number and with a comment of the writer's choice."""
+        """Like `put`, under a number and with a comment of the writer's choice.
+
+        In a document they are those of the whole document.
+        """
         value = masked(value)
+        checked(name, value)
         if version and not is_number(version):
             raise SecretsError(
                 f"version {version!r} of {name} is not a number", hint="leave it out for the next"
             )
-        return self._run([partial(self._put, name, value, version=version, comment=comment)])[0]
+        return self._names.put_version(name, value, version, comment)
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        """Write in transactions of at most 100 records: each is stored whole or not at all.
+        """Write in transactions of at most 100 records; a document in one write.
 
         Raises:
             VersionConflict: somebody else wrote one of the names at the same time.
@@ -313,109 +264,50 @@ class CredStashStore(
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
-        seals = [partial(self._sealed, name, value) for name, value in values.items()]
-        items = [
-            item
-            for start in range(0, len(seals), TRANSACTION_ITEMS)
-            for item in self._run(seals[start : start + TRANSACTION_ITEMS])
-        ]
-        return put_runs(transactions(items), self._put_run)
+        return self._names.put_many(values)
 
     def delete(self, name: str) -> None:
-        """Query, and a DeleteItem for each version."""
-        self._run([partial(self._delete, name)])
-
-    def _put(self, name: str, value: str, **options: Any) -> SecretVersion:
-        item = self._sealed(name, value, **options)
-        self._table.put(item)
-        return entry(item)
-
-    def _put_run(self, run: Sequence[Item]) -> list[SecretVersion]:
-        self._run([partial(self._table.put_all, run)])
-        return [entry(item) for item in run]
-
-    def _delete(self, name: str) -> None:
-        versions = self._table.versions(name, ("name", "version"))
-        if not versions:
-            raise not_found(name, self)
-        # Oldest first: a deletion that is cut short must not make an old value the current one.
-        for item in versions:
-            self._table.delete(name, item["version"])
-
-    def _sealed(
-        self,
-        name: str,
-        value: str,
-        *,
-        expected: str | None = None,
-        version: str = "",
-        comment: str = "",
-    ) -> Item:
-        """The item for the next version of a name, not written yet."""
-        checked(name, value)
-        newest = self._table.newest(name, ("name", "version"))
-        latest = newest[0]["version"] if newest else ""
-        expect(expected, latest, name, self)
-        number = next_version(name, latest, version, self.place)
-        return self._records.seal(name, number, value, comment)
+        """Query, and a DeleteItem for each version; a document loses the name."""
+        self._names.delete(name)
 
     # Rotating
 
-    def stage(self, name: str, value: str) -> SecretVersion:
-        """Query, GenerateDataKey, and a conditional PutItem of version -1."""
+    def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
+        """As `put`; a document keeps the value before it in itself."""
         value = masked(value)
         checked(name, value)
-        return self._run([partial(self._stage, name, value)])[0]
+        return self._names.rotate(name, value, expected)
+
+    def stage(self, name: str, value: str) -> SecretVersion:
+        """Query, GenerateDataKey, and a conditional PutItem of version -1.
+
+        A document keeps the value in itself: as `get_stages`, and a write.
+        """
+        value = masked(value)
+        checked(name, value)
+        return self._names.stage(name, value)
 
     def promote(self, name: str) -> SecretVersion:
         """Query, Decrypt, Query, GenerateDataKey, and one transaction that moves the value.
 
-        The value is sealed anew, as the next version of its name.
+        A document: as `put`.
         """
-        return self._run([partial(self._promote, name)])[0]
+        return self._names.promote(name)
 
     def unstage(self, name: str) -> None:
-        """Query, and a conditional DeleteItem."""
-        self._run([partial(self._unstage, name)])
+        """Query, and a conditional DeleteItem. A document: as `put`."""
+        self._names.unstage(name)
 
     def retire(self, name: str) -> None:
         """Query, and a DeleteItem for every version that was current before.
 
-        All of them, because the one before the previous would be the previous one otherwise.
+        A document: as `get_stages`, and a write.
         """
-        self._run([partial(self._retire, name)])
+        self._names.retire(name)
 
-    def _stage(self, name: str, value: str) -> SecretVersion:
-        if not self._table.newest(name, ("name", "version")):
-            raise not_found(name, self)
-        item = self._records.seal(name, PENDING_VERSION, value)
-        if not self._table.put_pending(item):
-            raise already_pending(name, self.place)
-        return entry(item, (PENDING,))
-
-    def _promote(self, name: str) -> SecretVersion:
-        pending = self._pending(name)
-        item = self._sealed(name, self._open(pending).value)
-        self._table.put_all([item], instead_of=[pending])
-        return entry(item)
-
-    def _unstage(self, name: str) -> None:
-        self._table.delete_pending(self._pending(name))
-
-    def _retire(self, name: str) -> None:
-        versions = self._table.versions(name, LISTING)
-        old = [found for found in entries(versions) if not {CURRENT, PENDING} & {*found.stages}]
-        if not old:
-            raise not_found(name, self, version=PREVIOUS)
-        # Oldest first: cut short, the previous one is still there to be retired.
-        for found in old:
-            self._table.delete(name, found.version)
-
-    def _pending(self, name: str) -> Item:
-        item = self._find(name, PENDING)
-        if item is None:
-            raise not_found(name, self, version=PENDING)
-        return item
+    def rollback(self, name: str, version: str) -> SecretVersion:
+        """Two reads and a `put`. In a document this name alone has its old value again."""
+        return self._names.rollback(name, version)
 
     # Re-encrypting
 
@@ -441,61 +333,25 @@ class CredStashStore(
         return changes
 
     def to_reencrypt(self) -> Sequence[str]:
-        """One Scan."""
-        return sorted({entry.name for entry in self.list_secrets()})
+        """One Scan. A document: itself."""
+        return self._names.to_reencrypt()
 
     def reencrypt(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
         """A GenerateDataKey, and for each secret two Queries, and a Decrypt for each version.
 
         To write: a GenerateDataKey, a Decrypt and a Query for each version, and one transaction.
         """
-        from .reencryption import Reencryption
-
-        if not names:
-            return
-        reencryption = Reencryption(self._table, self._records)
-        key_id = self._run([partial(self._records.kms_key, names[0])])[0]
-        self._each(
-            names,
-            lambda name: reencryption.run(name, key_id),
-            done,
-            "were not re-encrypted",
-        )
+        self._records_by_name().reencrypt(names, done)
 
     def prune(self, names: Sequence[str], done: Callable[[str, bool], None]) -> None:
         """Two Queries, Decrypts, and a DeleteItem for each version that is not in use."""
-        from .reencryption import Reencryption
-
-        reencryption = Reencryption(self._table, self._records)
-        self._each(names, reencryption.prune, done, "were not pruned")
-
-    def _each(
-        self,
-        names: Sequence[str],
-        task: Callable[[str], bool],
-        done: Callable[[str, bool], None],
-        failed: str,
-    ) -> None:
-        """Run a task for each secret. One that fails for its own reasons stops no other."""
-
-        def one(name: str) -> SecretsError | None:
-            try:
-                done(name, task(name))
-            except SecretsError as exc:
-                if not exc.names:  # it would be the same for the others
-                    raise
-                return exc
-            return None
-
-        deadline = Deadline(self.timeouts.for_many(len(names)))
-        _whole(self._run([partial(one, name) for name in names], deadline), self.place, failed)
+        self._records_by_name().prune(names, done)
 
     # Setting up
 
     def setup(self) -> bool:
-        """Create the table, billed on demand, and wait until it is active."""
-        deadline = Deadline(max(self.timeouts.overall, TABLE_SECONDS))
-        return self._run([self._table.create], deadline)[0]
+        """Create the table, billed on demand, and wait until it is active; then the document."""
+        return self._names.setup()
 
     def setup_key(self) -> bool:
         """Create a KMS key and the alias that `key_id` names."""
@@ -510,24 +366,21 @@ class CredStashStore(
         from .policy import Policy  # not when settings are imported
 
         kms_region = self.kms_region_name or self.region_name
-        policy = Policy(self.table, self.region_name, self.key_id, kms_region, self._contexts)
+        policy = Policy(
+            self.table, self.region_name, self.key_id, kms_region, self._contexts, self.document
+        )
         return policy.of(role, names, listing, keys)
 
     # Looking after it
 
     def checks(self, names: Sequence[str] | None) -> Sequence[Check]:
         """DescribeTable, DescribeKey, the settings' Queries or Scan, one Decrypt, then all."""
-        from .diagnosis import Diagnosis
+        from .diagnosis import Diagnosis, DocumentDiagnosis
 
-        return Diagnosis(
-            self._table,
-            self._keys,
-            self._records,
-            self.key_id,
-            names,
-            self._run,
-            lambda: len(self.get_many(names)),
-        ).checks()
+        parts = self._table, self._keys, self._records, self.key_id
+        if self.document:
+            return DocumentDiagnosis(*parts, self._run, self.document, self, names).checks()
+        return Diagnosis(*parts, names, self._run, lambda: len(self.get_many(names))).checks()
 
     def check_deployment(self) -> Iterable[CheckMessage]:
         """W007: a record opens wherever somebody copies it to."""
@@ -546,21 +399,30 @@ class CredStashStore(
         ]
 
     def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
-        """By the numbers of the versions; nothing is sent."""
-        names: dict[str, list[SecretVersion]] = {}
-        for found in entries:
-            names.setdefault(found.name, []).append(found)
-        return {
-            name: age(versions)
-            for name, versions in names.items()
-            if any(CURRENT in version.stages for version in versions)
-        }
+        """By the numbers of the versions, or by what the document keeps; nothing is sent."""
+        return self._names.ages(entries)
 
     # Shared
 
     @property
+    def _names(self) -> Names | TableDocument:
+        if not self.document:
+            return self._records_by_name()
+        names = self._records_by_name(Deadline(self.timeouts.overall))
+        return TableDocument(names, self.document, self.place)
+
+    def _records_by_name(self, deadline: Deadline | None = None) -> Names:
+        return Names(self._table, self._records, self._part, self.timeouts, self._run, deadline)
+
+    @property
+    def _part(self) -> str:
+        """What is seen of the table, as errors name it."""
+        where = f"CredStash table {self.table} in {self.region_name or 'the default region'}"
+        return f"{where} under {self.prefix}" if self.prefix else where
+
+    @property
     def _table(self) -> Table:
-        return Table(self._opened()[0], self.table, self.prefix, self.place)
+        return Table(self._opened()[0], self.table, self.prefix, self._part)
 
     @property
     def _keys(self) -> DataKeys:
@@ -568,7 +430,7 @@ class CredStashStore(
 
     @property
     def _records(self) -> Records:
-        return Records(self._keys, self._contexts, self.digest, self.place)
+        return Records(self._keys, self._contexts, self.digest, self._part)
 
     @property
     def _contexts(self) -> Contexts:
@@ -612,32 +474,3 @@ def _checked_digest(digest: str) -> str:
             hint="leave it out for SHA256, which every reader of the format knows",
         )
     return digest
-
-
-def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:
-    """A secret, None where it is missing, or the error that concerns only this secret."""
-    try:
-        return read()
-    except SecretNotFound:
-        return None
-    except (DecryptionError, SecretIntegrityError, AccessDenied) as exc:
-        if not exc.names:
-            raise
-        return exc
-
-
-def _whole(
-    outcomes: Sequence[Secret | SecretsError | None], place: str, failed: str = "cannot be opened"
-) -> list[Secret]:
-    """The secrets, or one error for all that failed."""
-    errors = [outcome for outcome in outcomes if isinstance(outcome, SecretsError)]
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        reasons = "\n".join(f"  {error.message}" for error in errors)
-        raise type(errors[0])(
-            f"{len(errors)} secrets of {place} {failed}:\n{reasons}",
-            hint=errors[0].hint,
-            names={name for error in errors for name in error.names},
-        )
-    return [outcome for outcome in outcomes if isinstance(outcome, Secret)]

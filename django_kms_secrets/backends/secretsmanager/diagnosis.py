@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ...exceptions import AccessDenied, SecretNotFound, StoreNotReady
-from ...types import PENDING
 from ..diagnosis import (
     WARNING,
     Check,
@@ -124,9 +123,3 @@ class Diagnosis:
 
     def _waiting(self) -> Seen:
         return pending_names(sorted(self._pending(self._found)))
-
-
-def staged_names(store: BaseStore, names: Collection[str]) -> list[str]:
-    """Those of some names that a listing shows a pending value for."""
-    found = {entry.name for entry in store.list_secrets() if PENDING in entry.stages}
-    return [name for name in names if name in found]

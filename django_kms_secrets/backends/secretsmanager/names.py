@@ -39,15 +39,16 @@ class Names:
         """One GetSecretValue."""
         return self._secret(self._api.value(self._prefix + name, version))
 
-    def get_many(self, names: Iterable[str] | None) -> list[Secret]:
+    def get_many(self, names: Iterable[str] | None) -> dict[str, Secret]:
         """BatchGetSecretValue; for all names, ListSecrets before it."""
         if names is None:
             ids = [entry["Name"] for entry in self._api.entries(self._prefix)]
         else:
             ids = [self._prefix + name for name in names]
-        return [self._secret(entry) for entry in self._api.values(ids)]
+        found = [self._secret(entry) for entry in self._api.values(ids)]
+        return {secret.name: secret for secret in found}
 
-    def entries(self) -> list[SecretVersion]:
+    def list_secrets(self) -> list[SecretVersion]:
         """ListSecrets, which knows the versions that have a label."""
         return [
             SecretVersion(

@@ -18,7 +18,7 @@ from ...aws import (
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, expect, not_found, put_runs
+from ..base import BaseStore, checked, not_found, put_runs
 from ..capabilities import (
     Age,
     AgedStore,
@@ -29,7 +29,7 @@ from ..capabilities import (
     StagedStore,
 )
 from .api import Api, version_of
-from .document import Document
+from .document import SecretDocument
 from .names import Names
 
 if TYPE_CHECKING:
@@ -162,12 +162,11 @@ class SecretsManagerStore(
         All names under a prefix are listed first, by ListSecrets, 100 a request.
         """
         wanted = None if names is None else list(dict.fromkeys(names))
-        found = self._do(lambda names: names.get_many(wanted))
-        return {secret.name: secret for secret in found}
+        return self._do(lambda names: names.get_many(wanted))
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """A document: one GetSecretValue. A prefix: ListSecrets."""
-        return self._do(lambda names: names.entries())
+        return self._do(lambda names: names.list_secrets())
 
     def history(self, name: str) -> Sequence[SecretVersion]:
         """ListSecretVersionIds. A document has one history for all its names."""
@@ -191,7 +190,7 @@ class SecretsManagerStore(
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
-        if self.secret_id and values:
+        if self.secret_id:
             return self._do(lambda names: names.put_many(values))
         return put_runs(
             values.items(), lambda pair: self._do(lambda names: names.put_many(dict([pair])))
@@ -315,7 +314,7 @@ class SecretsManagerStore(
     def _waiting(self, names: Collection[str]) -> list[str]:
         """Those that have a pending value, by what a reader may do."""
         if self.secret_id:
-            from .diagnosis import staged_names
+            from ..diagnosis import staged_names
 
             return staged_names(self, names)
 
@@ -339,7 +338,7 @@ class SecretsManagerStore(
         return self.secret_id or f"{self.prefix}{name}"
 
     def _do(
-        self, task: Callable[[Names | Document], T], name: str = "", version: str = CURRENT
+        self, task: Callable[[Names | SecretDocument], T], name: str = "", version: str = CURRENT
     ) -> T:
         """Run a task on the names, as `_ask` does."""
         return self._ask(lambda api: task(self._names(api)), name, version)
@@ -369,14 +368,9 @@ class SecretsManagerStore(
                 raise
         raise not_found(name, self, version=version)
 
-    def _names(self, api: Api) -> Names | Document:
+    def _names(self, api: Api) -> Names | SecretDocument:
         if self.secret_id:
-            return Document(
-                api,
-                self.secret_id,
-                self.key_id,
-                lambda expected, at, name: expect(expected, at, name, self),
-            )
+            return SecretDocument(api, self.secret_id, self.key_id)
         return Names(api, self.prefix, self.key_id, self.recovery_days)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..console import Console
 
 #: Options that tell which table or account a store is in; its prefix tells which part of it.
-_WHERE = ("table", "secret_id", "region_name", "profile_name", "endpoint_url", "path")
+_WHERE = ("table", "document", "secret_id", "region_name", "profile_name", "endpoint_url", "path")
 _COLUMNS = ("finding", "name", "found", "mend")
 FINDINGS = ("missing", "unused", "never-rotated", "too-old")
 #: What is worth knowing, and not wrong.
