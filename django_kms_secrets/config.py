@@ -6,7 +6,7 @@ import difflib
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -35,11 +35,13 @@ class Config:
         store_class: the store's class.
         options: its OPTIONS.
         names: what to fetch; None for everything in the store.
+        source: what it was read from: a dict, or a URL. It counts in no comparison.
     """
 
     store_class: type[BaseStore]
     options: Mapping[str, Any]
     names: tuple[str, ...] | None = None
+    source: Mapping[str, Any] | str = field(default="", compare=False, repr=False)
 
     def with_options(self, **options: Any) -> Config:
         """The same with some OPTIONS replaced."""
@@ -88,9 +90,9 @@ def read_config(source: Mapping[str, Any] | str | None) -> Config:
             "the configuration is empty", hint=f"give a dict or a URL; None is ${URL_VARIABLE}"
         )
     if isinstance(source, str):
-        return _from_url(source)
+        return replace(_from_url(source), source=source)
     if isinstance(source, Mapping):
-        return _from_dict(source)
+        return replace(_from_dict(source), source=source)
     raise SecretsError(
         f"a {type(source).__name__} is no configuration", hint="give a dict or a URL"
     )
