@@ -201,6 +201,8 @@ def _execute(
     former = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
         os.execvpe(command[0], [*command], environment)  # noqa: S606 - no shell is wanted
+    except ValueError:  # the name is empty
+        error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as exc:
         error = exc
     for number, handler in zip(numbers, former, strict=True):
