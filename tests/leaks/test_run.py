@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from .test_processes import AWS, Running
 
 TABLE = "credstash://credential-store"
 #: Longer than anything here takes, even on a busy machine (seconds).
-PATIENCE = 90
+PATIENCE = 25
 #: Stands in every value of the store.
 MARK = f"leak{secrets.token_hex(10)}"
 OWN, SHARED = f"{MARK}-own", f"{MARK}-shared"
@@ -36,10 +37,11 @@ secrets = load(SHARED) | load(KMS_SECRETS)
 SECRET_KEY = secrets["KEY"]
 SECRET_KEY_FALLBACKS = secrets.fallbacks("KEY")
 A, B = secrets["A"], secrets["B"]
-os.environ.setdefault("MADE_OF_A_SECRET", str(A))
+if secrets.offline:
+    os.environ["MADE_OF_A_SECRET"] = A
 INSTALLED_APPS = ["django_kms_secrets"]
 ALLOWED_HOSTS = ["127.0.0.1"]
-ROOT_URLCONF = "site_tree"
+ROOT_URLCONF = __name__
 urlpatterns = []
 
 # Who imported this, and the ends of what it found: the values themselves are not for a log.
@@ -128,6 +130,7 @@ def tree(argv, site, **more):
             **kept,
             "HOME": str(site / "home"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "TMPDIR": str(site / "temporary"),
             **more,
@@ -138,9 +141,13 @@ def tree(argv, site, **more):
         text=True,
         start_new_session=True,
     )
+    # Who waits for its words in vain sees its end.
+    patience = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+    patience.start()
     try:
         yield process
     finally:
+        patience.cancel()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -149,18 +156,26 @@ def tree(argv, site, **more):
 def reads(process, count):
     """What the next processes that import the settings found, by process."""
     found = {}
-    signal.alarm(PATIENCE)
-    try:
-        for line in process.stdout:
-            word, _, rest = line.partition(" ")
-            if word == "read":
-                pid, _, what = rest.strip().partition(" ")
-                found[int(pid)] = what
-                if len(found) == count:
-                    return found
-    finally:
-        signal.alarm(0)
-    raise AssertionError(f"it ended with {process.wait()}, after {found}")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        word, _, rest = line.partition(" ")
+        if word == "read":
+            pid, _, what = rest.strip().partition(" ")
+            found[int(pid)] = what
+            if len(found) == count:
+                return found
+    raise AssertionError(f"it ended with {process.wait()}, after:\n{''.join(lines)}")
+
+
+def waited_for(process, words):
+    """Read on until there is a line with these words."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return
+    raise AssertionError(f"it ended with {process.wait()}, after:\n{''.join(lines)}")
 
 
 def finished(argv, site, **more):
@@ -239,9 +254,7 @@ def test_runserver(aws, site):
     argv = [*MANAGE_RUN, "--", sys.executable, "manage.py", "runserver", "127.0.0.1:0"]
     with tree(argv, site) as process:
         assert {*reads(process, 2).values()} == {f"{WORDS} False"}
-        for line in process.stdout:
-            if "Starting development server" in line:
-                break
+        waited_for(process, "Quit the server")
         later = time.time() + 10
         os.utime(site / "cwd" / "site_tree.py", (later, later))
         assert {*reads(process, 1).values()} == {f"{WORDS} False"}

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -104,6 +105,18 @@ class TestWhatIsUsed:
         with pytest.raises(SecretNotFound, match="C is not among NAMES"):
             secrets["C"]
 
+    def test_a_dict_that_changes(self, give):
+        """What the settings do with their dict after load() changes nothing."""
+        source = {
+            "BACKEND": "django_kms_secrets.backends.locmem.LocMemStore",
+            "OPTIONS": {"name": "default"},
+        }
+        give(source=source)
+        secrets = load(source)
+        source["OPTIONS"]["name"] = "another"
+        assert secrets.refresh() >= {"A"}
+        assert secrets["A"] == STORED
+
     def test_the_variable_for_the_store(self, give, monkeypatch):
         """load() alone is the URL in the environment."""
         give()
@@ -191,10 +204,12 @@ class TestAge:
         assert read.fallbacks("A") == [STORED]
 
     def test_the_clock_on_the_wall_is_not_asked(self, give, monkeypatch):
-        """Setting it back makes nothing younger, setting it forward nothing older."""
+        """The clock is one that nobody sets, and that goes on while the machine sleeps."""
+        asked, read = [], time.clock_gettime
+        monkeypatch.setattr("time.clock_gettime", lambda clock: asked.append(clock) or read(clock))
         give()
-        monkeypatch.setattr("time.time", lambda: 0.0)
         assert found() == HANDED
+        assert set(asked) == {time.CLOCK_BOOTTIME}
 
 
 class TestSurroundings:
