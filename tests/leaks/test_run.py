@@ -20,7 +20,7 @@ from .test_processes import AWS, Running
 
 TABLE = "credstash://credential-store"
 #: Longer than anything here takes, even on a busy machine (seconds).
-PATIENCE = 25
+PATIENCE = 90
 #: Stands in every value of the store.
 MARK = f"leak{secrets.token_hex(10)}"
 OWN, SHARED = f"{MARK}-own", f"{MARK}-shared"
@@ -189,7 +189,7 @@ def finished(argv, site, **more):
 def shown(out):
     """What the processes found that imported the settings, in a command's output."""
     lines = [line.split(" ", 2) for line in out.splitlines()]
-    return [rest for word, _, rest in lines if word == "read"]
+    return [words[2] for words in lines if words[0] == "read"]
 
 
 def nobody_sees(site, process):
