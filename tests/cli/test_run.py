@@ -79,8 +79,8 @@ class TestProgram:
 
     def test_terminal(self, run, cwd):
         """The terminal is the program's: it asks on it, and Ctrl-C is its own."""
-        code = "test -t 0 && test -t 1 && read -p 'name? ' name && echo hello $name && sleep 60"
-        argv = [*run, "bash", "-c", code]
+        code = "test -t 0 && test -t 1 && printf 'name? ' && read name && echo hello $name"
+        argv = [*run, "sh", "-c", f"{code} && exec sleep 60"]
         done = on_terminal(argv, [("name? ", "you\n"), ("hello you", "\x03")], cwd=cwd, pipe=False)
         assert done.code == -signal.SIGINT
 
