@@ -17,6 +17,9 @@ from django_kms_secrets import snapshot
 from .conftest import MARK
 from .doors import MODULE, PATIENCE, environment, inside, on_terminal, outside
 
+#: In this process nothing may be started: it would take the place of the tests.
+NOTHING = "no-such-program"
+
 #: Reads a store without a configuration of its own, and says whether it needed boto3 for that.
 READ = """
 import sys
@@ -133,19 +136,19 @@ class TestProgram:
     @pytest.mark.parametrize("age", ["", "-1", "x", "1.5", "86401", "1" * 30, "²"])
     def test_ages(self, on_file, age):
         """An age is a number of seconds, of a day at most."""
-        assert "not a number of seconds" in on_file("run", f"--max-age={age}", "true").refused()
+        assert "not a number of seconds" in on_file("run", f"--max-age={age}", NOTHING).refused()
 
     def test_a_platform_without_memory_files(self, on_file, monkeypatch):
         """The error says what to do there; --env needs none."""
         monkeypatch.delattr("os.memfd_create")
-        assert "--env" in on_file("run", "true").failed()
-        error = on_file("run", "--env", "--", "no-such-program").failed
+        assert "--env" in on_file("run", NOTHING).failed()
+        error = on_file("run", "--env", "--", NOTHING).failed
         assert "cannot be started" in error(code=127)
 
     def test_too_much(self, on_file, monkeypatch):
         """What nobody would read is an error before the program starts."""
         monkeypatch.setattr(snapshot, "MAX_BYTES", 10)
-        assert "list NAMES" in on_file("run", "true").failed()
+        assert "list NAMES" in on_file("run", NOTHING).failed()
 
 
 class TestEnvironment:
@@ -208,6 +211,6 @@ class TestEnvironment:
     def test_what_is_no_variable(self, secrets, fill, values, words):
         """It is an error before the program starts, with all the names, and no value."""
         fill(values)
-        error = secrets("run", "--env", "--", "no-such-program").failed()
+        error = secrets("run", "--env", "--", NOTHING).failed()
         assert words in error
         assert MARK not in error

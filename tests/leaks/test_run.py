@@ -47,7 +47,9 @@ urlpatterns = []
 # Who imported this, and the ends of what it found: the values themselves are not for a log.
 ends = [str(value).rpartition("-")[2] for value in (SECRET_KEY, *SECRET_KEY_FALLBACKS, A, B)]
 if not secrets.offline:
-    print("read", os.getpid(), *ends, "boto3" in sys.modules, flush=True)
+    # In one write: the lines of processes that print at the same time would mix.
+    words = ["read", os.getpid(), *ends, "boto3" in sys.modules]
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
 MANAGE = """
