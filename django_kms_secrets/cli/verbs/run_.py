@@ -85,7 +85,7 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
 
 
 def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= LONGEST):
+    if not text.isdecimal() or int(text) > LONGEST:
         raise argparse.ArgumentTypeError(f"not a number of seconds from 0 to {LONGEST}")
     return int(text)
 
