@@ -33,11 +33,13 @@ class Config(NamedTuple):
         store_class: the store's class.
         options: its OPTIONS.
         names: what to fetch; None for everything in the store.
+        source: what it was read from: a dict, or a URL.
     """
 
     store_class: type[BaseStore]
     options: Mapping[str, Any]
     names: tuple[str, ...] | None = None
+    source: Mapping[str, Any] | str = ""
 
     def with_options(self, **options: Any) -> Config:
         """The same with some OPTIONS replaced."""
@@ -86,9 +88,9 @@ def read_config(source: Mapping[str, Any] | str | None) -> Config:
             "the configuration is empty", hint=f"give a dict or a URL; None is ${URL_VARIABLE}"
         )
     if isinstance(source, str):
-        return _from_url(source)
+        return _from_url(source)._replace(source=source)
     if isinstance(source, Mapping):
-        return _from_dict(source)
+        return _from_dict(source)._replace(source=source)
     raise SecretsError(
         f"a {type(source).__name__} is no configuration", hint="give a dict or a URL"
     )

@@ -7,13 +7,16 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from .config import Config, read_config
+from . import snapshot
+from .config import URL_VARIABLE, Config, read_config
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
-from .recording import Recording
+from .recording import Recording, Source
 from .redaction import Loaded
 from .types import PREVIOUS, STAGES, SecretStr, masked
 
@@ -43,19 +46,46 @@ def load(source: Mapping[str, Any] | str | None = None) -> Secrets:
     """
     if is_offline():
         return Secrets((), Recording((source,)))
-    return Secrets((_Layer(read_config(source)),))
+    return Secrets((_Layer(source),))
 
 
 class _Layer:
     """One store, and what to fetch from it."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.names = config.names
-        self.store: BaseStore = config.make_store()
+    def __init__(self, source: Source) -> None:
+        self._source = source if source is not None else os.environ.get(URL_VARIABLE) or None
+        # What `secrets run` has fetched for this configuration; it has looked at that, too. The
+        # store's modules, which take longer to import than all this, are not needed then.
+        self._handed = snapshot.find(self._source)
+        if self._handed is None:
+            self.store  # noqa: B018 - a configuration that is not valid is an error now
+        else:
+            self._source = deepcopy(self._source)
+
+    @cached_property
+    def config(self) -> Config:
+        return read_config(self._source)
+
+    @cached_property
+    def store(self) -> BaseStore:
+        return self.config.make_store()
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        return self._handed.names if self._handed else self.config.names
+
+    @property
+    def place(self) -> str:
+        return self._handed.place if self._handed else self.store.place
+
+    def ask_store(self) -> None:
+        """From now on, use nothing that was handed on."""
+        self._handed = None
 
     def fetch(self, only: Collection[str] | None = None) -> dict[str, SecretStr]:
         """The current values: of all that is configured, or of some names of these."""
+        if self._handed and self._handed.is_fresh:
+            return self._handed.values
         names = self.names
         if only is not None:
             names = tuple(name for name in only if names is None or name in names)
@@ -66,6 +96,8 @@ class _Layer:
 
     def stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""
+        if self._handed and self._handed.is_fresh and name in self._handed.stages:
+            return self._handed.stages[name]
         with self.store.reading() as store:
             return {stage: secret.value for stage, secret in store.get_stages(name).items()}
 
@@ -192,7 +224,7 @@ class Secrets(Mapping[str, SecretStr]):
 
     def previous(self, name: str) -> SecretStr | None:
         """The value that was in force before, or None. A read of its own, cached."""
-        return self._in_stages(name).get(PREVIOUS) if name in self else None
+        return self._in_stages(name).get(PREVIOUS) if self._has_stages(name) else None
 
     def fallbacks(self, name: str) -> list[SecretStr]:
         """The values beside `secrets[name]` that are to be honoured: pending, then previous.
@@ -200,7 +232,7 @@ class Secrets(Mapping[str, SecretStr]):
         For ``SECRET_KEY_FALLBACKS``: a pending key must be accepted everywhere before it signs
         anywhere (Django ticket 35400). A read of its own, cached.
         """
-        if name not in self:
+        if not self._has_stages(name):
             return []
         # The current one is among them too, if it was promoted since the fetch: other hosts may
         # sign with it already.
@@ -254,6 +286,8 @@ class Secrets(Mapping[str, SecretStr]):
         if self.offline:
             return frozenset()
         with self._lock:
+            for layer in self._layers:
+                layer.ask_store()
             old = self._values or {}
             if names and self._values is not None:
                 self._fetch_some(self._known_roots(names))
@@ -274,7 +308,7 @@ class Secrets(Mapping[str, SecretStr]):
         """The stores, as errors name them."""
         if self.offline:
             return "nowhere: offline mode"
-        return " | ".join(layer.store.place for layer in self._layers)
+        return " | ".join(layer.place for layer in self._layers)
 
     def _fetched(self) -> dict[str, SecretStr]:
         values = self._values
@@ -319,6 +353,11 @@ class Secrets(Mapping[str, SecretStr]):
             for name in names
             for root in ([root for root in tree.roots(name) if root in known] or [name])
         }
+
+    def _has_stages(self, name: str) -> bool:
+        if self._recording:
+            self._recording.staged.add(name)
+        return name in self
 
     def _in_stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""

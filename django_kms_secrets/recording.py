@@ -1,7 +1,10 @@
-"""Which names settings ask for in offline mode: what ``secrets audit`` compares with the store."""
+"""Which names settings ask for in offline mode: what ``secrets audit`` compares with the store,
+and ``secrets run`` fetches.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -30,12 +33,16 @@ class Recording:
     Attributes:
         sources: as given.
         reads: by name.
+        staged: the names whose pending or previous values were asked for.
         whole: all names were asked for, as by ``dict(secrets)``.
     """
 
     def __init__(self, sources: tuple[Source, ...]) -> None:
+        global environment
+        environment = dict(os.environ) if environment is None else environment
         self.sources = sources
         self.reads: dict[str, Read] = {}
+        self.staged: set[str] = set()
         self.whole = False
         recordings.append(self)
 
@@ -47,3 +54,7 @@ class Recording:
 
 #: All that were made in this process: settings may keep a value, and not the `Secrets` it is of.
 recordings: list[Recording] = []
+
+#: The process environment when the first was made. What settings put there afterwards may be made
+#: of secrets, which were empty, and is not for another program.
+environment: dict[str, str] | None = None

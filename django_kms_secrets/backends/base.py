@@ -53,6 +53,8 @@ class BaseStore(abc.ABC):
 
     #: What a URL of this store begins with.
     scheme: ClassVar[str] = ""
+    #: Whether a read costs next to nothing, so that it is not worth handing on (``secrets run``).
+    is_local: ClassVar[bool] = False
     #: The options that are dicts, which a URL writes as ``?option.key=value``.
     dict_options: ClassVar[tuple[str, ...]] = ()
 

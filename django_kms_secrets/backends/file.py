@@ -32,6 +32,7 @@ class FileStore(BaseStore):
     """
 
     scheme = "file"
+    is_local = True
 
     def __init__(self, *, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)

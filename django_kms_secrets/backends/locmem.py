@@ -60,6 +60,7 @@ class LocMemStore(BaseStore, StagedStore, AgedStore):
     """
 
     scheme = "locmem"
+    is_local = True
 
     def __init__(self, *, name: str = "default") -> None:
         self.name = name

@@ -27,6 +27,7 @@ from .verbs import (
     reencrypt,
     rollback,
     rotate,
+    run_,
     setup,
 )
 
@@ -71,6 +72,7 @@ VERBS: dict[str, Verb | Starter] = {
     "policy": policy,
     "doctor": doctor,
     "audit": audit,
+    "run": run_,
     "delete": delete,
 }
 

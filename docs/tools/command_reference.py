@@ -60,7 +60,7 @@ def _section(name: str, found: dict[str, argparse.ArgumentParser]) -> str:
 
 def _positional(action: argparse.Action) -> str:
     word = str(action.metavar or action.dest)
-    return {"?": f"[{word}]", "*": f"[{word} …]"}.get(str(action.nargs), word)
+    return {"?": f"[{word}]", "*": f"[{word} …]", "+": f"{word} …"}.get(str(action.nargs), word)
 
 
 def _spelling(action: argparse.Action) -> str:

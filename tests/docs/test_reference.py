@@ -239,7 +239,7 @@ def test_commands_parse(arguments: str) -> None:
     words = words[: words.index(">")] if ">" in words else words
     parser = _Parser(prog="secrets")
     add_verbs(parser)
-    if words in ([], ["SUBCOMMAND"], ["--help"]):
+    if words in ([], ["SUBCOMMAND"], ["--help"], ["run"]):  # the last is its name, in a sentence
         return
     parser.parse_args(words)
 

@@ -550,3 +550,12 @@ def test_offline_no_configuration_is_needed(monkeypatch):
     assert isinstance(load(), Secrets)
     assert (load() | load())["A"] == ""
     assert "offline" in repr(load())
+
+
+def test_a_configuration_that_is_not_valid(monkeypatch):
+    """It is an error of load(), and not of the first secret that is asked for."""
+    with pytest.raises(SecretsError, match="option of LocMemStore"):
+        load({"BACKEND": "django_kms_secrets.backends.locmem.LocMemStore", "OPTIONS": {"x": 1}})
+    monkeypatch.setenv("KMS_SECRETS_URL", "")
+    with pytest.raises(SecretsError, match="there is no store to read"):
+        load()

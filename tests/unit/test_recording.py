@@ -118,3 +118,20 @@ def test_online_nothing_is_recorded(monkeypatch):
     assert secrets.get("X", "") == ""
     assert secrets._recording is None
     assert recording.recordings == []
+
+
+def test_whose_stages_are_asked_for():
+    """It is remembered whose pending and previous values `secrets run` has to fetch."""
+    secrets = load("locmem://")
+    secrets.fallbacks("X"), secrets.previous("Y"), secrets["Z"]
+    assert secrets._recording.staged == {"X", "Y"}
+
+
+def test_the_environment_before(monkeypatch):
+    """What settings put into the environment once they had (empty) secrets is not in the copy."""
+    monkeypatch.setattr(recording, "environment", None)
+    load("locmem://")
+    monkeypatch.setenv("MADE_OF_A_SECRET", "")
+    load("locmem://")
+    assert recording.environment["THERE"] == "a variable"
+    assert "MADE_OF_A_SECRET" not in recording.environment

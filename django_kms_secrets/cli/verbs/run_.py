@@ -1,0 +1,219 @@
+"""Fetch once, and start a program whose processes all take their secrets from that.
+
+Under `manage.py` it fetches what the settings load; else, or with --url, what that store has. It is
+handed on through a sealed file in memory: not through the environment, the command line or a disk.
+The program takes the place of this process, so its exit code, signals and terminal are its own.
+Processes that start when --max-age is over fetch by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import re
+import signal
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ... import recording, snapshot
+from ...config import URL_VARIABLE, read_config
+from ...exceptions import SecretsError
+from ...formats import tree
+from ...offline import VARIABLE as OFFLINE_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ...backends.base import BaseStore
+    from ...config import Config
+    from ...types import SecretStr
+    from ..console import Console
+
+#: As of env(1) and of every shell.
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+#: Seconds: how long what was fetched may be used, and the longest that may be asked for.
+MAX_AGE, LONGEST = 300, 86_400
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "command",
+        nargs="+",
+        metavar="COMMAND",
+        help="the program and its arguments, after --",
+    )
+    parser.add_argument(
+        "--max-age",
+        type=_seconds,
+        default=MAX_AGE,
+        metavar="SECONDS",
+        help=f"how long processes may use what was fetched, 0 to {LONGEST}; {MAX_AGE}",
+    )
+    parser.add_argument(
+        "--env",
+        action="store_true",
+        help="instead, put every secret into a variable of the environment, for a program that "
+        "reads nothing else; there all its children have it, and `ps e` and error pages show it",
+    )
+
+
+def start(read: Callable[[], Config], options: Mapping[str, Any], console: Console) -> int:
+    if not (options["env"] or snapshot.is_possible()):
+        raise SecretsError(
+            "this platform has no sealed files in memory (memfd), which Linux has",
+            hint="start the command without `run`: its processes fetch by themselves; or add "
+            "--env, for a program that reads variables",
+        )
+    environment: dict[str, str | bytes] = dict(_environment(options))
+    began = snapshot.now() if snapshot.is_possible() else 0.0
+    with ExitStack() as stack:
+        layers = _fetched(read, options, stack)
+    if options["env"]:
+        environment.update(_variables(layers))
+        console.say(
+            "warning: the secrets are in the environment of the command, where its children, "
+            "`ps e` and error pages show them"
+        )
+    else:
+        environment[snapshot.VARIABLE] = _write(layers, began, options["max_age"], console)
+    snapshot.close_outer()
+    return _execute(options["command"], environment, console)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > LONGEST:
+        raise argparse.ArgumentTypeError(f"not a number of seconds from 0 to {LONGEST}")
+    return int(text)
+
+
+@dataclass
+class _Layer:
+    """One store, and what was fetched from it."""
+
+    config: Config
+    store: BaseStore
+    values: dict[str, SecretStr]
+    stages: dict[str, dict[str, SecretStr]] = field(default_factory=dict)
+
+
+def _fetched(
+    read: Callable[[], Config], options: Mapping[str, Any], stack: ExitStack
+) -> list[_Layer]:
+    """Everything that the settings load, each configuration once and in their order."""
+    layers: list[_Layer] = []
+    for configs, staged in _wanted(read, options):
+        asked = [_layer(config, layers, stack) for config in configs]
+        for name in sorted(staged):
+            _fetch_stages(name, asked)
+    return layers
+
+
+def _wanted(
+    read: Callable[[], Config], options: Mapping[str, Any]
+) -> list[tuple[list[Config], set[str]]]:
+    """Configurations in layers, and the names whose pending and previous values are asked for."""
+    recordings = recording.recordings
+    if options.get("url") or not recordings:
+        return [([read()], {name for found in recordings for name in found.staged})]
+    return [([*map(read_config, found.sources)], found.staged) for found in recordings]
+
+
+def _layer(config: Config, layers: list[_Layer], stack: ExitStack) -> _Layer:
+    for layer in layers:
+        if layer.config.source == config.source:
+            return layer
+    store = stack.enter_context(config.make_store())
+    values = {name: secret.value for name, secret in store.get_many(config.names).items()}
+    layers.append(_Layer(config, store, values))
+    return layers[-1]
+
+
+def _fetch_stages(name: str, layers: Sequence[_Layer]) -> None:
+    """The values of a name in use, from the layer that wins."""
+    for root in tree.roots(name):
+        for layer in reversed(layers):
+            if root in layer.values:
+                if not layer.store.is_local and root not in layer.stages:
+                    found = layer.store.get_stages(root)
+                    layer.stages[root] = {stage: secret.value for stage, secret in found.items()}
+                return
+
+
+def _write(layers: Iterable[_Layer], began: float, max_age: int, console: Console) -> str:
+    handed = {}
+    for layer in layers:
+        key = snapshot.key_of(layer.config.source)
+        if layer.store.is_local:
+            continue
+        if key is None:
+            console.say(
+                f"note: {layer.store.place} is not handed on: its OPTIONS have more than text, "
+                "numbers, lists and dicts"
+            )
+            continue
+        handed[key] = snapshot.Handed(
+            layer.store.place, layer.config.names, layer.values, layer.stages, began + max_age
+        )
+    return snapshot.write(handed, began=began, max_age=max_age)
+
+
+def _variables(layers: Iterable[_Layer]) -> dict[str, bytes]:
+    """The secrets by name; of a name in several layers the last, as in the settings."""
+    values = {name: value for layer in layers for name, value in layer.values.items()}
+    wrong = sorted(name for name in values if not _VARIABLE.fullmatch(name))
+    if wrong:
+        raise SecretsError(
+            f"no variable can have the name {', '.join(wrong)}",
+            hint="a variable's name is letters, digits and _: list the others in NAMES",
+            names=wrong,
+        )
+    wrong = sorted(name for name, value in values.items() if "\0" in value)
+    if wrong:
+        raise SecretsError(
+            f"no variable can have the value of {', '.join(wrong)}: there is a NUL in it",
+            hint="store it as base64, or list the others in NAMES",
+            names=wrong,
+        )
+    # Encoded here: the codec's error would carry the value.
+    return {name: value.encode() for name, value in values.items()}
+
+
+def _environment(options: Mapping[str, Any]) -> dict[str, str]:
+    """What this process was started with, but for what is about this process."""
+    environment = dict(os.environ if recording.environment is None else recording.environment)
+    for name in (OFFLINE_VARIABLE, snapshot.VARIABLE):
+        environment.pop(name, None)
+    if options.get("url"):
+        environment[URL_VARIABLE] = options["url"]
+    return environment
+
+
+def _execute(
+    command: Sequence[str], environment: Mapping[str, str | bytes], console: Console
+) -> int:
+    """Become the program; if that fails, the exit code."""
+    # Python ignores these two, and what is ignored stays so in the next program.
+    numbers = (signal.SIGPIPE, signal.SIGXFSZ)
+    former = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        os.execvpe(command[0], [*command], environment)  # noqa: S606 - no shell is wanted
+    except ValueError:  # the name is empty
+        error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    except OSError as exc:
+        error = exc
+    for number, handler in zip(numbers, former, strict=True):
+        signal.signal(number, handler)
+    missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    console.fail(
+        SecretsError(
+            f"{command[0]} cannot be started: {error.strerror}",
+            hint="check its name and PATH"
+            if missing
+            else "check that it may be executed, and that a script begins with #!",
+        )
+    )
+    return NOT_FOUND if missing else NOT_EXECUTABLE
