@@ -1,0 +1,250 @@
+"""One process is run and measured; the processes of a cell are run in turn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import string
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .matrix import DIRECTORY, HTTP, Cell
+from .stand_in import DOCUMENT, PREFIX
+from .variants import BASE, Command, Settings, Variant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .stand_in import StandIn
+
+#: A run that takes longer is not repeated, nor warmed up for (seconds).
+SLOW = 5.0
+
+# Both print what they found, as the last line. The peak of the resident memory is the process's
+# own: what wait4() knows begins with that of the process that started it.
+_PEAK = """
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+"""
+# Django is loaded as by a wsgi.py; then its settings are read for the first time.
+_READ = """
+import sys, time
+import django.conf, django.core.wsgi
+wall, cpu = time.perf_counter(), time.process_time()
+values = django.conf.settings.VALUES
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+import hashlib, json
+seen = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+print(json.dumps({"inside": wall, "cpu": cpu, "peak": peak(), "seen": seen}))
+"""
+_WRITE = """
+import json, sys
+sys.argv = {arguments!r}
+try:
+{text}
+except SystemExit as done:
+    if done.code:
+        raise
+finally:
+    print(json.dumps({{"peak": peak()}}))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process.
+
+    Attributes:
+        process: from its start to its end (seconds).
+        inside, cpu: the first use of Django's settings: time, and CPU of all threads (seconds).
+        peak: the most memory that was resident (KiB).
+        requests, connections: what it asked of the stand-in, and over how many connections.
+    """
+
+    process: float
+    inside: float
+    cpu: float
+    peak: int
+    requests: int
+    connections: int
+
+
+class Failed(Exception):
+    """A process did not do what is measured."""
+
+
+class Bench:
+    """Runs cells.
+
+    Args:
+        here: a directory for settings modules, with the certificates in it.
+        server: the stand-in.
+        rounds: how many, after one to fill the caches.
+    """
+
+    def __init__(self, here: Path, server: StandIn, rounds: int) -> None:
+        self._here = here
+        self._server = server
+        self._rounds = rounds
+        self._modules = 0
+
+    def rows(self, cell: Cell) -> dict[str, dict[str, Any]]:
+        """Measure a cell: the figures of each variant by its label."""
+        values = make_values(cell.secrets)
+        self._server.fill(values, old_versions=cell.old_versions)
+        self._server.delay(cell.latency / 1000)
+        self._server.counts()
+        writing = any(isinstance(variant, Command) for variant in cell.variants)
+        runs = self._runs(cell, values, () if writing else (BASE,))
+        base = runs.pop(BASE.label, {})
+        return {label: _figures(rounds, base) for label, rounds in runs.items()}
+
+    def _runs(
+        self, cell: Cell, values: dict[str, str], base: tuple[Settings, ...]
+    ) -> dict[str, dict[int, Run]]:
+        """The runs of each variant by their round. Round 0 only counts where no other does."""
+        variants = (*base, *cell.variants)
+        environment = self._environment(cell)
+        programs = {variant: self._program(variant, values) for variant in variants}
+        runs: dict[str, dict[int, Run]] = {variant.label: {} for variant in variants}
+        for number in range(self._rounds * cell.weight + 1):
+            for variant in variants:
+                done = runs[variant.label]
+                if done.get(0) and done[0].process > SLOW:
+                    continue
+                done[number] = self._run(variant, programs[variant], environment, values)
+        for done in runs.values():
+            if len(done) > 1:
+                del done[0]
+        return runs
+
+    def _program(self, variant: Variant, values: dict[str, str]) -> tuple[str, str]:
+        """The code of a process, and its settings module."""
+        if isinstance(variant, Command):
+            (self._here / "secrets.json").write_text(json.dumps(values))
+            text = "".join(f"    {line}\n" for line in variant.text.splitlines())
+            return _PEAK + _WRITE.format(arguments=[*variant.arguments], text=text), ""
+        self._modules += 1
+        module = f"settings_{self._modules}"
+        (self._here / f"{module}.py").write_text(variant.module(list(values)))
+        return _PEAK + _READ, module
+
+    def _run(
+        self,
+        variant: Variant,
+        program: tuple[str, str],
+        environment: dict[str, str],
+        values: dict[str, str],
+    ) -> Run:
+        code, module = program
+        if isinstance(variant, Command):
+            self._server.fill({})
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, "DJANGO_SETTINGS_MODULE": module},
+            cwd=self._here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        taken = time.perf_counter() - start
+        counts = self._server.counts()
+        if done.returncode:
+            raise Failed(f"{variant.label} failed:\n{done.stderr}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        if isinstance(variant, Command):
+            self._check_stored(variant, values)
+        elif found["seen"] != fingerprint(values) and "VALUES = {}" not in variant.text:
+            raise Failed(f"{variant.label} read something else than was stored")
+        return Run(
+            taken,
+            found.get("inside", 0.0),
+            found.get("cpu", 0.0),
+            found["peak"],
+            counts.requests,
+            counts.connections,
+        )
+
+    def _check_stored(self, command: Command, values: dict[str, str]) -> None:
+        stored = self._server.stored()
+        found = {
+            "table": lambda: stored["table"],
+            "document": lambda: json.loads(stored["secrets"].get(DOCUMENT, "{}")),
+            "names": lambda: {
+                name.removeprefix(PREFIX): value
+                for name, value in stored["secrets"].items()
+                if name.startswith(PREFIX) and name != DOCUMENT
+            },
+        }[command.layout]()
+        if found != values:
+            raise Failed(f"{command.label} stored something else than it was given")
+
+    def _environment(self, cell: Cell) -> dict[str, str]:
+        """The environment of the processes: nothing of ours but where the packages are."""
+        kept = {
+            name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ
+        }
+        plain = cell.wire == HTTP
+        port = self._server.http if plain else self._server.https
+        bundle, directory = str(self._here / "bundle.pem"), str(self._here / "certs")
+        trust = {
+            "AWS_CA_BUNDLE": bundle,  # boto3's: it has no directory, and not the system's either
+            **(
+                {"SSL_CERT_DIR": directory, "SSL_CERT_FILE": str(self._here / "none")}
+                if cell.wire == DIRECTORY
+                else {"SSL_CERT_FILE": bundle, "SSL_CERT_DIR": str(self._here / "none")}
+            ),
+        }
+        return {
+            **kept,
+            **({} if plain else trust),
+            "HOME": str(self._here),
+            "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "example",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": f"{'http' if plain else 'https'}://localhost:{port}",
+        }
+
+
+def _figures(runs: dict[int, Run], base: dict[int, Run]) -> dict[str, Any]:
+    """Medians. What is added is taken from the base of the same round, so noise hits both."""
+    figures: dict[str, Any] = {
+        "runs": len(runs),
+        "process": round(median(run.process for run in runs.values()), 4),
+        "requests": round(median(run.requests for run in runs.values())),
+        "connections": round(median(run.connections for run in runs.values())),
+        "peak": round(median(run.peak for run in runs.values())),
+    }
+    if base:
+        for measure, attribute in (("import", "inside"), ("cpu", "cpu")):
+            figures[measure] = round(
+                median(
+                    getattr(run, attribute)
+                    - getattr(base[number if number in base else 1], attribute)
+                    for number, run in runs.items()
+                ),
+                4,
+            )
+    return figures
+
+
+def make_values(count: int) -> dict[str, str]:
+    """Secrets as sites have them: a key, and texts of 40 characters; the same ones every time."""
+    chance = random.Random(5)
+    names = ["SECRET_KEY", *(f"SETTING_{number:04}" for number in range(1, count))]
+    letters = string.ascii_letters + string.digits
+    return {name: "".join(chance.choices(letters, k=40)) for name in names}
+
+
+def fingerprint(values: dict[str, str]) -> str:
+    """What a process prints of the values it has read, so that nobody reads less."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
