@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     results = {"conditions": conditions, **measure(cells, 0 if options.smoke else options.rounds)}
     conditions["capacity"] = results.pop("capacity")
     if options.smoke or options.only:
-        return
+        sys.exit(any("error" in row for cell in results["cells"] for row in cell["rows"].values()))
     results["redaction"] = _redaction()
     report.RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
     write(results)

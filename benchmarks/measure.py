@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import string
 import subprocess
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A run that takes longer is not repeated, nor warmed up for (seconds).
 SLOW = 5.0
+#: When a process is stopped (seconds).
+PATIENCE = 300
 
 # Both print what they found, as the last line. The peak of the resident memory is the process's
 # own: what wait4() knows begins with that of the process that started it.
@@ -77,7 +80,11 @@ class Run:
 
 
 class Failed(Exception):
-    """A process did not do what is measured."""
+    """A process ended with an error; its last line."""
+
+
+class Wrong(Exception):
+    """A process did something else than what is measured."""
 
 
 class Bench:
@@ -100,28 +107,36 @@ class Bench:
         values = make_values(cell.secrets)
         self._server.fill(values, old_versions=cell.old_versions)
         self._server.delay(cell.latency / 1000)
-        self._server.counts()
         writing = any(isinstance(variant, Command) for variant in cell.variants)
         runs = self._runs(cell, values, () if writing else (BASE,))
         base = runs.pop(BASE.label, {})
-        return {label: _figures(rounds, base) for label, rounds in runs.items()}
+        return {
+            label: {"error": done} if isinstance(done, str) else _figures(done, base)
+            for label, done in runs.items()
+        }
 
     def _runs(
         self, cell: Cell, values: dict[str, str], base: tuple[Settings, ...]
-    ) -> dict[str, dict[int, Run]]:
-        """The runs of each variant by their round. Round 0 only counts where no other does."""
+    ) -> dict[str, Any]:
+        """The runs of each variant by their round, or the error that it ended with.
+
+        Round 0 only counts where no other does.
+        """
         variants = (*base, *cell.variants)
         environment = self._environment(cell)
         programs = {variant: self._program(variant, values) for variant in variants}
-        runs: dict[str, dict[int, Run]] = {variant.label: {} for variant in variants}
+        runs: dict[str, Any] = {variant.label: {} for variant in variants}
         for number in range(self._rounds * cell.weight + 1):
             for variant in variants:
                 done = runs[variant.label]
-                if done.get(0) and done[0].process > SLOW:
+                if isinstance(done, str) or (0 in done and done[0].process > SLOW):
                     continue
-                done[number] = self._run(variant, programs[variant], environment, values)
+                try:
+                    done[number] = self._run(variant, programs[variant], environment, values)
+                except Failed as failure:
+                    runs[variant.label] = str(failure)
         for done in runs.values():
-            if len(done) > 1:
+            if len(done) > 1 and not isinstance(done, str):
                 del done[0]
         return runs
 
@@ -146,24 +161,29 @@ class Bench:
         code, module = program
         if isinstance(variant, Command):
             self._server.fill({})
+        self._server.counts()
         start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**environment, "DJANGO_SETTINGS_MODULE": module},
-            cwd=self._here,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                env={**environment, "DJANGO_SETTINGS_MODULE": module},
+                cwd=self._here,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"stopped after {PATIENCE} s") from None
         taken = time.perf_counter() - start
         counts = self._server.counts()
         if done.returncode:
-            raise Failed(f"{variant.label} failed:\n{done.stderr}")
+            raise Failed(_error(done.stderr))
         found = json.loads(done.stdout.splitlines()[-1])
         if isinstance(variant, Command):
             self._check_stored(variant, values)
         elif found["seen"] != fingerprint(values) and "VALUES = {}" not in variant.text:
-            raise Failed(f"{variant.label} read something else than was stored")
+            raise Wrong(f"{variant.label} read something else than was stored")
         return Run(
             taken,
             found.get("inside", 0.0),
@@ -185,7 +205,7 @@ class Bench:
             },
         }[command.layout]()
         if found != values:
-            raise Failed(f"{command.label} stored something else than it was given")
+            raise Wrong(f"{command.label} stored something else than it was given")
 
     def _environment(self, cell: Cell) -> dict[str, str]:
         """The environment of the processes: nothing of ours but where the packages are."""
@@ -235,6 +255,15 @@ def _figures(runs: dict[int, Run], base: dict[int, Run]) -> dict[str, Any]:
                 4,
             )
     return figures
+
+
+def _error(stderr: str) -> str:
+    """The line of what a program prints that says what went wrong; paths and hints are not it."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    errors = [
+        line for line in lines if re.match(r"(error:|[\w.]+(Error|Exception|Unavailable)\b)", line)
+    ]
+    return (errors or lines or ["no message"])[-1]
 
 
 def make_values(count: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from .matrix import GOALS, NAMES, PUTALL, START, TABLE, Goal
-from .variants import OURS, USAGE
+from .variants import IMPORT, OURS, USAGE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -96,7 +96,7 @@ def goal_figure(goal: Goal, results: dict[str, Any]) -> float:
     """What was measured of a goal."""
     for cell in results["cells"]:
         if (cell["section"], cell["label"]) == (goal.section, goal.label):
-            return float(cell["rows"][goal.variant.label][goal.measure])
+            return float(cell["rows"][goal.variant.label].get(goal.measure, "inf"))
     raise KeyError(goal.text)
 
 
@@ -118,11 +118,8 @@ def _summary(cells: list[dict[str, Any]]) -> str:
     measure = "import" if cells[0]["section"] == START else "process"
     rows = []
     for cell in cells:
-        ours = next(
-            figures[measure]
-            for label, figures in cell["rows"].items()
-            if label.startswith(OURS) and "imported" not in label
-        )
+        first = next(one for one in cell["rows"] if one != IMPORT.label)
+        ours = cell["rows"][first].get(measure, 0)
         rows.append(
             [cell["label"], *(_cell(cell["rows"].get(label), measure, ours) for label in labels)]
         )
@@ -132,6 +129,8 @@ def _summary(cells: list[dict[str, Any]]) -> str:
 def _cell(figures: dict[str, Any] | None, measure: str, ours: float) -> str:
     if figures is None:
         return ""
+    if "error" in figures:
+        return "**failed**"
     once = ", 1 run" if figures["runs"] == 1 else ""
     return f"{seconds(figures[measure])} ({ratio(figures[measure], ours)}{once})"
 
@@ -142,8 +141,10 @@ def seconds(value: float) -> str:
 
 
 def ratio(value: float, ours: float) -> str:
-    """How many times ours."""
-    times = value / ours if ours else 0
+    """How many times ours; nothing where ours failed."""
+    if not ours:
+        return "–"
+    times = value / ours
     return f"{times:.0f}×" if times >= 10 else f"{times:.1f}×"
 
 
@@ -163,23 +164,25 @@ def _all(cells: list[dict[str, Any]]) -> str:
     header = ["program", "process", "added to settings", "its CPU", "requests", "connections"]
     parts = []
     for cell in cells:
-        rows = [
-            [
-                label,
-                seconds(figures["process"]),
-                *(seconds(figures[name]) if name in figures else "" for name in ("import", "cpu")),
-                f"{figures['requests']:,}",
-                f"{figures['connections']:,}",
-                f"{figures['peak'] / 1024:,.0f} MiB",
-                str(figures["runs"]),
-            ]
-            for label, figures in cell["rows"].items()
-        ]
+        rows = [[label, *_row(figures)] for label, figures in cell["rows"].items()]
         parts.append(
             f"**{cell['section']}: {cell['label']}**\n\n"
             f"{table([*header, 'peak memory', 'runs'], rows)}"
         )
     return "\n".join(parts)
+
+
+def _row(figures: dict[str, Any]) -> list[str]:
+    if "error" in figures:
+        return [f"**failed**: {figures['error']}".replace("|", "\\|"), *[""] * 6]
+    return [
+        seconds(figures["process"]),
+        *(seconds(figures[name]) if name in figures else "" for name in ("import", "cpu")),
+        f"{figures['requests']:,}",
+        f"{figures['connections']:,}",
+        f"{figures['peak'] / 1024:,.0f} MiB",
+        str(figures["runs"]),
+    ]
 
 
 # The plot
@@ -208,7 +211,7 @@ def plot(results: dict[str, Any]) -> str:
             for cell in results["cells"]
             if (cell["section"], cell["label"]) == (section, label)
         )
-        bars = {name: figures[measure] for name, figures in cell["rows"].items()}
+        bars = {name: row[measure] for name, row in cell["rows"].items() if measure in row}
         longest = max(bars.values())
         top += 16
         shapes.append(f'<text class="title" x="8" y="{top}">{escape(title)}</text>')

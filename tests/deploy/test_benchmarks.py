@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import certificates, matrix, variants
-from benchmarks.measure import Bench, Failed
+from benchmarks.measure import Bench, Wrong
 from benchmarks.stand_in import StandIn
 
 from .conftest import ROOT
@@ -62,12 +62,20 @@ def test_requests_are_counted(bench: Bench) -> None:
 def test_who_reads_less_is_no_faster(bench: Bench) -> None:
     """Settings that have not read every secret are a failure."""
     lazy = variants.Settings("lazy", "VALUES = {'SECRET_KEY': 'x'}", package="Django")
-    with pytest.raises(Failed, match="lazy read something else"):
+    with pytest.raises(Wrong, match="lazy read something else"):
         bench.rows(replace(CELL, variants=(lazy,)))
 
 
 def test_who_stores_less_is_no_faster(bench: Bench) -> None:
     """A command that has not stored every secret is a failure."""
     lazy = variants.Command("lazy", ("lazy",), "pass", "table")
-    with pytest.raises(Failed, match="lazy stored something else"):
+    with pytest.raises(Wrong, match="lazy stored something else"):
         bench.rows(replace(CELL, variants=(lazy,)))
+
+
+def test_who_fails_is_said_to_fail(bench: Bench) -> None:
+    """A process that ends with an error has no figures, and the others have theirs."""
+    broken = variants.Settings("broken", "raise ValueError('no such thing')", package="Django")
+    rows = bench.rows(replace(CELL, variants=(broken, *CELL.variants)))
+    assert rows["broken"] == {"error": "ValueError: no such thing"}
+    assert rows[variants.OURS]["requests"] == 1
