@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from django_kms_secrets import __version__
+
 from . import certificates, redaction, report
 from .matrix import CELLS, PAGE_SECRETS, PAGE_SIZE, Cell, smallest
 from .measure import Bench, make_values
@@ -106,7 +108,7 @@ def _conditions(rounds: int) -> dict[str, Any]:
     versions = {}
     for name in _PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            versions[name] = __version__ if name == OURS else metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {

@@ -35,6 +35,7 @@ class Cell:
         latency: what is added to every request (ms).
         wire: one of `HTTP`, `FILE`, `DIRECTORY`.
         old_versions: what a table has of each secret beside the current version.
+        workers: how many processes one process forks to read them, each for itself.
         weight: how many times the rounds of other cells.
     """
 
@@ -44,6 +45,7 @@ class Cell:
     latency: int = 0
     wire: str = HTTP
     old_versions: int = 0
+    workers: int = 1
     weight: int = 1
 
     @property
@@ -52,6 +54,8 @@ class Cell:
         parts = [f"{self.secrets:,} secret{'s' if self.secrets != 1 else ''}"]
         if self.old_versions:
             parts[0] += f" of {self.old_versions + 1} versions"
+        if self.workers > 1:
+            parts.append(f"{self.workers} workers")
         if self.latency:
             parts.append(f"{self.latency} ms")
         if self.wire != HTTP:
@@ -60,6 +64,7 @@ class Cell:
 
 
 START = "One document over TLS"
+WORKERS = "Workers that start together"
 DOCUMENT = "Secrets Manager, one document"
 NAMES = "Secrets Manager, a secret per name"
 TABLE = "A CredStash table"
@@ -79,13 +84,14 @@ CELLS = (
     Cell(START, _START, 20, wire=FILE, weight=2),
     # boto3 takes a file only; who trusts what the system trusts may read a directory.
     Cell(START, (v.IMPORT, v.OURS_DOCUMENT, v.BOTO3_DOCUMENT), 20, wire=DIRECTORY, weight=2),
+    Cell(WORKERS, (v.OURS_DOCUMENT, v.BOTO3_DOCUMENT), 20, 20, FILE, workers=8),
     *(Cell(DOCUMENT, _DOCUMENT, n, ms) for n in (1, 100, 1000) for ms in _LATENCIES),
     *(Cell(NAMES, _NAMES, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(NAMES, _NAMES, 100, 20, wire=FILE),
     *(Cell(TABLE, _TABLE, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(TABLE, _TABLE, 100, 20, wire=FILE),
     Cell(SCALE, (v.OURS_NAMES, v.BOTO3_NAMES), 5000),
-    Cell(SCALE, (v.OURS_TABLE, v.CREDSTASH), 5000),
+    *(Cell(SCALE, (v.OURS_TABLE, v.CREDSTASH), 5000, ms) for ms in _LATENCIES),
     Cell(SCALE, (v.OURS_TABLE, v.OURS_TABLE_NAMES, v.CREDSTASH), 100, old_versions=200),
     *(Cell(PUTALL, _PUTALL, n, 20) for n in (100, 1000)),
 )
@@ -98,13 +104,13 @@ def smallest() -> tuple[Cell, ...]:
     """Every variant once, with few secrets: that all of this runs, not how fast."""
     found: dict[str, Cell] = {}
     for cell in CELLS:
-        found.setdefault(cell.section, replace(cell, variants=(), secrets=3, latency=1))
+        found.setdefault(cell.section, replace(cell, variants=(), secrets=3, latency=1, weight=1))
         cell_so_far = found[cell.section]
         more = tuple(one for one in cell.variants if one not in cell_so_far.variants)
         found[cell.section] = replace(cell_so_far, variants=(*cell_so_far.variants, *more))
-    return tuple(
-        replace(cell, old_versions=2) if cell.section == SCALE else cell for cell in found.values()
-    )
+    found[SCALE] = replace(found[SCALE], old_versions=2)
+    found[WORKERS] = replace(found[WORKERS], workers=2)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ SLOW = 5.0
 #: When a process is stopped (seconds).
 PATIENCE = 300
 
-# Both print what they found, as the last line. The peak of the resident memory is the process's
+# All print what they found, on a line. The peak of the resident memory is the process's
 # own: what wait4() knows begins with that of the process that started it.
 _PEAK = """
 def peak():
@@ -46,6 +46,18 @@ wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 import hashlib, json
 seen = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 print(json.dumps({"inside": wall, "cpu": cpu, "peak": peak(), "seen": seen}))
+"""
+# As a server does, which loads the application in its workers: the parent only waits for them.
+_FORK = """
+import os, sys
+workers = []
+for _ in range({workers}):
+    worker = os.fork()
+    if not worker:
+        break
+    workers.append(worker)
+else:
+    sys.exit(any([os.waitpid(worker, 0)[1] for worker in workers]))
 """
 _WRITE = """
 import json, sys
@@ -66,15 +78,16 @@ class Run:
 
     Attributes:
         process: from its start to its end (seconds).
-        inside, cpu: the first use of Django's settings: time, and CPU of all threads (seconds).
-        peak: the most memory that was resident (KiB).
+        inside, cpu: the first use of Django's settings: time, and CPU of all threads (seconds); of
+            several workers the median.
+        peak: the most memory that was resident (KiB); of several workers in each.
         requests, connections: what it asked of the stand-in, and over how many connections.
     """
 
     process: float
     inside: float
     cpu: float
-    peak: int
+    peak: float
     requests: int
     connections: int
 
@@ -124,7 +137,7 @@ class Bench:
         """
         variants = (*base, *cell.variants)
         environment = self._environment(cell)
-        programs = {variant: self._program(variant, values) for variant in variants}
+        programs = {variant: self._program(cell, variant, values) for variant in variants}
         runs: dict[str, Any] = {variant.label: {} for variant in variants}
         for number in range(self._rounds * cell.weight + 1):
             for variant in variants:
@@ -140,7 +153,7 @@ class Bench:
                 del done[0]
         return runs
 
-    def _program(self, variant: Variant, values: dict[str, str]) -> tuple[str, str]:
+    def _program(self, cell: Cell, variant: Variant, values: dict[str, str]) -> tuple[str, str]:
         """The code of a process, and its settings module."""
         if isinstance(variant, Command):
             (self._here / "secrets.json").write_text(json.dumps(values))
@@ -149,7 +162,8 @@ class Bench:
         self._modules += 1
         module = f"settings_{self._modules}"
         (self._here / f"{module}.py").write_text(variant.module(list(values)))
-        return _PEAK + _READ, module
+        fork = _FORK.format(workers=cell.workers) if cell.workers > 1 else ""
+        return _PEAK + fork + _READ, module
 
     def _run(
         self,
@@ -179,19 +193,17 @@ class Bench:
         counts = self._server.counts()
         if done.returncode:
             raise Failed(_error(done.stderr))
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if isinstance(variant, Command):
             self._check_stored(variant, values)
-        elif found["seen"] != fingerprint(values) and "VALUES = {}" not in variant.text:
+        elif "VALUES = {}" not in variant.text and {one["seen"] for one in found} != {
+            fingerprint(values)
+        }:
             raise Wrong(f"{variant.label} read something else than was stored")
-        return Run(
-            taken,
-            found.get("inside", 0.0),
-            found.get("cpu", 0.0),
-            found["peak"],
-            counts.requests,
-            counts.connections,
+        inside, cpu, peak = (
+            median(one.get(what, 0) for one in found) for what in ("inside", "cpu", "peak")
         )
+        return Run(taken, inside, cpu, peak, counts.requests, counts.connections)
 
     def _check_stored(self, command: Command, values: dict[str, str]) -> None:
         stored = self._server.stored()

@@ -40,10 +40,10 @@ def page(results: dict[str, Any], text: str) -> str:
         text: the page as it is.
     """
     for name, region in regions(results).items():
-        start = re.escape(_REGION.format(name))
+        start = _REGION.format(name) + "\n"
         text, found = re.subn(
-            f"(?<={start}\n).*?(?={re.escape(_END)})",
-            lambda _, region=region: region,
+            f"{re.escape(start)}.*?{re.escape(_END)}",
+            lambda _, whole=f"{start}{region}{_END}": whole,
             text,
             flags=re.DOTALL,
         )
@@ -84,8 +84,7 @@ def _conditions(conditions: dict[str, Any]) -> str:
         f"- {conditions['cores']} cores, {conditions['system']}, Python {conditions['python']}, "
         f"{conditions['openssl']}.\n"
         f"- The load average was {conditions['load']} at the start: 0 is an idle machine.\n"
-        f"- Medians of {conditions['rounds']} rounds or more; with one document over TLS of twice "
-        "as many.\n"
+        f"- Medians of {conditions['rounds']} rounds; of one document over TLS, of twice as many.\n"
         f"- The stand-in answers {conditions['capacity']:,} requests a second on one "
         "connection.\n\n"
         f"{packages.replace('--:', '---')}"
@@ -191,10 +190,12 @@ _WIDTH, _LEFT, _BAR, _GAP = 720, 250, 16, 6
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328; }
   .title { font-weight: 600; }
+  .paper { fill: #ffffff; }
   .peer { fill: #8c959f; }
   .ours { fill: #1a7f37; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
+    .paper { fill: #0d1117; }
     .peer { fill: #6e7681; }
     .ours { fill: #3fb950; }
   }
@@ -232,5 +233,6 @@ def plot(results: dict[str, Any]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" role="img">\n'
         f"<title>How long programs take to read and store secrets; shorter is better</title>\n"
-        f"<style>{_STYLE}</style>\n{body}\n</svg>\n"
+        f'<style>{_STYLE}</style>\n<rect class="paper" width="100%" height="100%"/>\n'
+        f"{body}\n</svg>\n"
     )
