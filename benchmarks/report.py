@@ -80,11 +80,13 @@ def _conditions(conditions: dict[str, Any]) -> str:
             for name, version in conditions["packages"].items()
         ],
     )
+    rounds = conditions["rounds"]
+    repeated = f"Medians of {rounds} rounds; of one document over TLS, of twice as many."
     return (
         f"- {conditions['cores']} cores, {conditions['system']}, Python {conditions['python']}, "
         f"{conditions['openssl']}.\n"
         f"- The load average was {conditions['load']} at the start: 0 is an idle machine.\n"
-        f"- Medians of {conditions['rounds']} rounds; of one document over TLS, of twice as many.\n"
+        f"- {repeated if rounds else 'A single run of each, with no round before it.'}\n"
         f"- The stand-in answers {conditions['capacity']:,} requests a second on one "
         "connection.\n\n"
         f"{packages.replace('--:', '---')}"
