@@ -68,7 +68,7 @@ WORKERS = "Workers that start together"
 DOCUMENT = "Secrets Manager, one document"
 NAMES = "Secrets Manager, a secret per name"
 TABLE = "A CredStash table"
-SCALE = "Large stores"
+SCALE = "Large CredStash tables"
 PUTALL = "Storing many: putall into an empty store"
 
 _START = (v.IMPORT, *_DOCUMENT)
@@ -88,9 +88,9 @@ CELLS = (
     *(Cell(DOCUMENT, _DOCUMENT, n, ms) for n in (1, 100, 1000) for ms in _LATENCIES),
     *(Cell(NAMES, _NAMES, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(NAMES, _NAMES, 100, 20, wire=FILE),
+    Cell(NAMES, (v.OURS_NAMES, v.BOTO3_NAMES), 5000),
     *(Cell(TABLE, _TABLE, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(TABLE, _TABLE, 100, 20, wire=FILE),
-    Cell(SCALE, (v.OURS_NAMES, v.BOTO3_NAMES), 5000),
     *(Cell(SCALE, (v.OURS_TABLE, v.CREDSTASH), 5000, ms) for ms in _LATENCIES),
     Cell(SCALE, (v.OURS_TABLE, v.OURS_TABLE_NAMES, v.CREDSTASH), 100, old_versions=200),
     *(Cell(PUTALL, _PUTALL, n, 20) for n in (100, 1000)),

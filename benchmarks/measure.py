@@ -270,12 +270,13 @@ def _figures(runs: dict[int, Run], base: dict[int, Run]) -> dict[str, Any]:
 
 
 def _error(stderr: str) -> str:
-    """The line of what a program prints that says what went wrong; paths and hints are not it."""
+    """The line of what a program prints that says what went wrong, without module and port."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     errors = [
         line for line in lines if re.match(r"(error:|[\w.]+(Error|Exception|Unavailable)\b)", line)
     ]
-    return (errors or lines or ["no message"])[-1]
+    line = (errors or lines or ["no message"])[-1]
+    return re.sub(r"^[\w.]*\.(?=\w+:)| at https?://localhost:\d+", "", line)
 
 
 def make_values(count: int) -> dict[str, str]:
