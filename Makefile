@@ -12,7 +12,7 @@ export PATH := $(PATH)$(if $(PYENV_PATH),:$(PYENV_PATH))
 # --or-native: without an engine it runs nginx, PostgreSQL, gunicorn and moto as processes.
 ENGINE ?=
 
-.PHONY: help demo demo-check test fuzz compose-check clean
+.PHONY: help demo demo-check test fuzz bench bench-lock compose-check clean
 
 help:
 	@echo "make demo           the example site on an embedded AWS; Ctrl-C stops it"
@@ -23,6 +23,7 @@ help:
 	@echo "make audit          known vulnerabilities of what the package needs"
 	@echo "make sbom           sdist, wheel and bill of materials; more targets in release/release.mk"
 	@echo "make fuzz           hostile input, found by coverage; about ten minutes, on one core"
+	@echo "make bench          ours and others, measured side by side; ten minutes of an idle machine"
 	@echo "make clean          remove what these made"
 
 demo: .venv/ready
@@ -43,6 +44,17 @@ compose-check: .venv-compose/ready$(ENGINE)
 fuzz: .venv-fuzz/ready
 	nice .venv-fuzz/bin/python -m tests.fuzz.run $(FUZZARGS)
 
+# What is measured is this tree, installed as anybody would. BENCHARGS: --only TEXT, --rounds N
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m pip install -q --no-deps --force-reinstall .
+	.venv-bench/bin/python -m benchmarks $(BENCHARGS)
+
+# The newest peers, with the hashes of their files.
+bench-lock: .venv-release/ready
+	.venv-release/bin/python -m uv pip compile -q --upgrade --universal --python-version 3.10 \
+		--generate-hashes --no-annotate --custom-compile-command "make bench-lock" \
+		benchmarks/requirements.in -o benchmarks/requirements.txt
+
 .venv/ready: setup.cfg example_project/requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install -q -e '.[yaml,credstash]' -r example_project/requirements.txt 'moto[server]>=5.2'
@@ -58,13 +70,19 @@ fuzz: .venv-fuzz/ready
 	.venv-fuzz/bin/python -m pip install -q -e '.[yaml]' -r tests/fuzz/requirements.txt
 	@touch $@
 
+.venv-bench/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install -q --require-hashes -r $<
+	@touch $@
+
 .venv-compose/ready$(ENGINE): tests/compose/requirements$(if $(ENGINE),-native).txt
 	$(PYTHON) -m venv --clear .venv-compose
 	.venv-compose/bin/python -m pip install -q $(if $(ENGINE),.) -r $<
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-tox .venv-aws .venv-compose .venv-release .venv-sbom .venv-fuzz artefacts .tox build dist sbom \
+	rm -rf .venv .venv-tox .venv-aws .venv-bench .venv-compose .venv-release .venv-sbom .venv-fuzz artefacts .tox \
+		build dist sbom \
 		*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The targets of the pipelines: image, image-test, secrets-check, push, deploy.

@@ -12,6 +12,7 @@ import re
 import statistics
 import time
 import tracemalloc
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django_kms_secrets.redaction import FLOOR, Matcher, forms, parts
@@ -94,25 +95,35 @@ def milliseconds(action: Callable[[], object], runs: int) -> float:
     return statistics.median(times) * 1000
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print a table: building, hiding and memory of each way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--size", type=int, default=1_000_000, help="characters of the page")
-    parser.add_argument("--secrets", type=int, default=100)
-    parser.add_argument("--runs", type=int, default=9, help="of which the median is shown")
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Comparison:
+    """What was hidden in, and how long each way took.
+
+    Attributes:
+        characters: of the page.
+        forms: that were looked for.
+        rows: for each way: building and hiding (milliseconds), hiding against ours, memory (KiB).
+    """
+
+    characters: int
+    forms: int
+    rows: dict[str, tuple[float, float, float, float]]
+
+
+def compare(size: int, count: int, runs: int) -> Comparison:
+    """Hide so many secrets in a page of so many characters.
+
+    Raises:
+        SystemExit: the ways do not hide the same.
+    """
     chance = random.Random(5)
-    secrets = make_secrets(options.secrets, chance)
-    page = make_page(options.size, secrets, chance)
-    print(
-        f"{len(page):,} characters, {len(secrets)} secrets in {len(all_forms(secrets)):,} forms, "
-        f"medians of {options.runs} runs"
-    )
-    print(f"{'way':<12} {'build ms':>9} {'hide ms':>9} {'ratio':>7} {'memory KiB':>11}")
+    secrets = make_secrets(count, chance)
+    page = make_page(size, secrets, chance)
+    rows: dict[str, tuple[float, float, float, float]] = {}
     first = 0.0
     results = set()
     for name, make in WAYS.items():
-        built = milliseconds(lambda make=make: make(secrets), min(options.runs, 3))
+        built = milliseconds(lambda make=make: make(secrets), min(runs, 3))
         re.purge()  # it would keep the expression that was made before
         tracemalloc.start()
         redact = make(secrets)
@@ -120,11 +131,29 @@ def main(argv: list[str] | None = None) -> None:
         tracemalloc.stop()
         hiding = milliseconds(lambda redact=redact: results.add(redact(page)), 1)
         if hiding < 5000:  # what is slower needs no more runs to be seen to be slow
-            hiding = milliseconds(lambda redact=redact: redact(page), options.runs)
+            hiding = milliseconds(lambda redact=redact: redact(page), runs)
         first = first or hiding
-        print(f"{name:<12} {built:9.1f} {hiding:9.1f} {hiding / first:6.1f}x {memory:11,.0f}")
+        rows[name] = (built, hiding, hiding / first, memory)
     if len(results) != 1:
         raise SystemExit("they do not hide the same")
+    return Comparison(len(page), len(all_forms(secrets)), rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print a table: building, hiding and memory of each way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--size", type=int, default=1_000_000, help="characters of the page")
+    parser.add_argument("--secrets", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=9, help="of which the median is shown")
+    options = parser.parse_args(argv)
+    found = compare(options.size, options.secrets, options.runs)
+    print(
+        f"{found.characters:,} characters, {options.secrets} secrets in {found.forms:,} forms, "
+        f"medians of {options.runs} runs"
+    )
+    print(f"{'way':<12} {'build ms':>9} {'hide ms':>9} {'ratio':>7} {'memory KiB':>11}")
+    for name, (built, hiding, ratio, memory) in found.rows.items():
+        print(f"{name:<12} {built:9.1f} {hiding:9.1f} {ratio:6.1f}x {memory:11,.0f}")
 
 
 if __name__ == "__main__":

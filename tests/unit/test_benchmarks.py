@@ -1,8 +1,11 @@
-"""The benchmarks run, and what they compare does the same. Times are no test."""
+"""The benchmarks run, and what they compare does the same. Times are no test.
+
+That all programs run is in ``tests/deploy``, where they are installed.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import matrix, redaction, report
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RESULTS = json.loads(report.RESULTS.read_text("utf-8"))
 
 
 def run(name: str, *args: str) -> list[str]:
@@ -38,13 +44,49 @@ def test_redaction() -> None:
     assert rows[0].split()[3] == "1.0x"
 
 
-def test_redaction_notices_a_difference() -> None:
+def test_redaction_notices_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """A way that hides less is a failure."""
-    spec = importlib.util.spec_from_file_location("redaction_bench", BENCHMARKS / "redaction.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.WAYS["str.replace"] = lambda secrets: lambda text: text
+    monkeypatch.setitem(redaction.WAYS, "str.replace", lambda secrets: lambda text: text)
     with pytest.raises(SystemExit, match="do not hide the same"):
-        module.main(["--size", "1000", "--secrets", "2", "--runs", "1"])
+        redaction.main(["--size", "1000", "--secrets", "2", "--runs", "1"])
+
+
+def test_all_that_is_to_be_measured_was_measured() -> None:
+    """The figures have the cells and the rows of the matrix, in their order: no more, no less.
+
+    ``make bench`` measures all of them again.
+    """
+    expected = [
+        (cell.section, cell.label, [variant.label for variant in cell.variants])
+        for cell in matrix.CELLS
+    ]
+    measured = [(cell["section"], cell["label"], [*cell["rows"]]) for cell in RESULTS["cells"]]
+    assert measured == expected
+
+
+def test_every_figure_is_there() -> None:
+    """Every row has all measures, those of settings where settings were read, or says it failed."""
+    always = {"runs", "process", "requests", "connections", "peak"}
+    for cell in RESULTS["cells"]:
+        read = set() if cell["section"] == matrix.PUTALL else {"import", "cpu"}
+        for label, figures in cell["rows"].items():
+            assert {*figures} in (always | read, {"error"}), label
+            assert figures.get("runs", 1) >= 1
+
+
+def test_the_page_and_the_plot_are_made_of_the_figures() -> None:
+    """Nobody has written a figure by hand."""
+    text = report.PAGE.read_text("utf-8")
+    assert report.page(RESULTS, text) == text
+    assert report.PLOT.read_text("utf-8") == report.plot(RESULTS)
+    assert {*re.findall("<!-- figures: (.*) -->", text)} == {*report.regions(RESULTS)}
+
+
+def test_goals_are_held_against_what_was_measured() -> None:
+    """A goal is met, or said not to be."""
+    rows = re.findall(r"\| (\*\*not met\*\*|met) \|", report.regions(RESULTS)["goals"])
+    expected = [
+        "met" if report.goal_figure(goal, RESULTS) <= goal.most else "**not met**"
+        for goal in matrix.GOALS
+    ]
+    assert rows == expected

@@ -1,0 +1,1 @@
+"""What fetching secrets costs, here and elsewhere: ``python -m benchmarks``."""
