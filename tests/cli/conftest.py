@@ -60,6 +60,13 @@ def _quick(one_loader: None) -> None:
     """Most commands here make a client."""
 
 
+@pytest.fixture(autouse=True)
+def _no_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What settings of another test have loaded in this process is not what these have."""
+    monkeypatch.setattr("django_kms_secrets.recording.recordings", [])
+    monkeypatch.setattr("django_kms_secrets.recording.environment", None)
+
+
 @pytest.fixture
 def url(aws: EmbeddedAWS) -> str:
     """A CredStash table with its key, both new."""

@@ -18,12 +18,6 @@ DOCUMENT = "secretsmanager:///notes"
 NAMES = "secretsmanager://?prefix=notes/"
 
 
-@pytest.fixture(autouse=True)
-def _no_recordings(monkeypatch):
-    """Nothing is known of what other tests read."""
-    monkeypatch.setattr("django_kms_secrets.recording.recordings", [])
-
-
 @pytest.fixture
 def settings(monkeypatch):
     """A function that imports settings as the command does: with a function on their `Secrets`."""
