@@ -18,6 +18,7 @@ _DOCUMENT = (
     v.POWERTOOLS_DOCUMENT,
 )
 _NAMES = (v.OURS_NAMES, v.BOTO3_NAMES, v.POWERTOOLS_NAMES, v.CACHING_NAMES)
+_TABLE_DOCUMENT = (v.OURS_TABLE_DOCUMENT, v.CREDSTASH_DOCUMENT)
 _TABLE = (v.OURS_TABLE, v.OURS_TABLE_NAMES, v.CREDSTASH)
 
 #: Milliseconds that every request takes longer.
@@ -35,6 +36,7 @@ class Cell:
         latency: what is added to every request (ms).
         wire: one of `HTTP`, `FILE`, `DIRECTORY`.
         old_versions: what a table has of each secret beside the current version.
+        packed: whether the table has one item, a document of them all.
         workers: how many processes one process forks to read them, each for itself.
         weight: how many times the rounds of other cells.
     """
@@ -45,6 +47,7 @@ class Cell:
     latency: int = 0
     wire: str = HTTP
     old_versions: int = 0
+    packed: bool = False
     workers: int = 1
     weight: int = 1
 
@@ -68,10 +71,11 @@ WORKERS = "Workers that start together"
 DOCUMENT = "Secrets Manager, one document"
 NAMES = "Secrets Manager, a secret per name"
 TABLE = "A CredStash table"
+TABLE_DOCUMENT = "A CredStash table, one document"
 SCALE = "Large CredStash tables"
 PUTALL = "Storing many: putall into an empty store"
 
-_START = (v.IMPORT, *_DOCUMENT)
+_START = (v.OURS_DOCUMENT, v.IMPORT, v.OURS_RUN, v.OURS_BOTO3, *_DOCUMENT[1:])
 _PUTALL = (
     v.PUTALL_TABLE,
     v.PUTALL_CREDSTASH,
@@ -83,14 +87,15 @@ _PUTALL = (
 CELLS = (
     Cell(START, _START, 20, wire=FILE, weight=2),
     # boto3 takes a file only; who trusts what the system trusts may read a directory.
-    Cell(START, (v.IMPORT, v.OURS_DOCUMENT, v.BOTO3_DOCUMENT), 20, wire=DIRECTORY, weight=2),
-    Cell(WORKERS, (v.OURS_DOCUMENT, v.BOTO3_DOCUMENT), 20, 20, FILE, workers=8),
+    Cell(START, (v.OURS_DOCUMENT, v.BOTO3_DOCUMENT), 20, wire=DIRECTORY, weight=2),
+    Cell(WORKERS, (v.OURS_DOCUMENT, v.OURS_RUN, v.BOTO3_DOCUMENT), 20, 20, FILE, workers=8),
     *(Cell(DOCUMENT, _DOCUMENT, n, ms) for n in (1, 100, 1000) for ms in _LATENCIES),
     *(Cell(NAMES, _NAMES, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(NAMES, _NAMES, 100, 20, wire=FILE),
     Cell(NAMES, (v.OURS_NAMES, v.BOTO3_NAMES), 5000),
     *(Cell(TABLE, _TABLE, n, ms) for n in (1, 20, 100, 1000) for ms in _LATENCIES),
     Cell(TABLE, _TABLE, 100, 20, wire=FILE),
+    *(Cell(TABLE_DOCUMENT, _TABLE_DOCUMENT, n, 20, packed=True) for n in (100, 1000)),
     *(Cell(SCALE, (v.OURS_TABLE, v.CREDSTASH), 5000, ms) for ms in _LATENCIES),
     Cell(SCALE, (v.OURS_TABLE, v.OURS_TABLE_NAMES, v.CREDSTASH), 100, old_versions=200),
     *(Cell(PUTALL, _PUTALL, n, 20) for n in (100, 1000)),
@@ -144,6 +149,14 @@ GOALS = (
     Goal(
         "one document, TLS, a CA directory: added to the import of settings",
         START, f"20 secrets, {DIRECTORY}", v.OURS_DOCUMENT, "import", 0.015,
+    ),
+    Goal(
+        "a document that `run` has fetched: added to the import of settings",
+        START, f"20 secrets, {FILE}", v.OURS_RUN, "import", 0.003,
+    ),
+    Goal(
+        "8 workers that `run` has started: requests",
+        WORKERS, f"20 secrets, 8 workers, 20 ms, {FILE}", v.OURS_RUN, "requests", 1,
     ),
     Goal(
         "100 names of Secrets Manager at 20 ms: whole process",

@@ -118,7 +118,7 @@ class Bench:
     def rows(self, cell: Cell) -> dict[str, dict[str, Any]]:
         """Measure a cell: the figures of each variant by its label."""
         values = make_values(cell.secrets)
-        self._server.fill(values, old_versions=cell.old_versions)
+        self._server.fill(values, old_versions=cell.old_versions, packed=cell.packed)
         self._server.delay(cell.latency / 1000)
         writing = any(isinstance(variant, Command) for variant in cell.variants)
         runs = self._runs(cell, values, () if writing else (BASE,))
@@ -173,13 +173,19 @@ class Bench:
         values: dict[str, str],
     ) -> Run:
         code, module = program
+        launcher: tuple[str, ...] = ()
         if isinstance(variant, Command):
             self._server.fill({})
+        elif variant.launcher:
+            launcher = (*variant.launcher, sys.executable)
+        elif not variant.boto3:
+            environment = {**environment}
+            environment.pop("AWS_CA_BUNDLE", None)
         self._server.counts()
         start = time.perf_counter()
         try:
             done = subprocess.run(
-                [sys.executable, "-c", code],
+                [sys.executable, *launcher, "-c", code],
                 env={**environment, "DJANGO_SETTINGS_MODULE": module},
                 cwd=self._here,
                 capture_output=True,

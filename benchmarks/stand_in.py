@@ -88,7 +88,9 @@ class StandIn:
         self._process.terminate()
         self._process.join()
 
-    def fill(self, values: Mapping[str, str], *, old_versions: int = 0) -> None:
+    def fill(
+        self, values: Mapping[str, str], *, old_versions: int = 0, packed: bool = False
+    ) -> None:
         """Store values in place of all that is there: as a document, by name, and as a table.
 
         They may be none: then the document is empty. What is too long for one is in none.
@@ -96,8 +98,9 @@ class StandIn:
         Args:
             values: the secrets.
             old_versions: how many versions the table has of each before its current one.
+            packed: the table has one item instead, the document.
         """
-        self._ask("fill", dict(values), old_versions)
+        self._ask("fill", dict(values), old_versions, packed)
 
     def delay(self, seconds: float) -> None:
         """Answer every request so much later."""
@@ -133,13 +136,14 @@ class _Account:
 
     # What the measurer asks
 
-    def fill(self, values: dict[str, str], old_versions: int) -> None:
+    def fill(self, values: dict[str, str], old_versions: int, packed: bool) -> None:
         self.secrets, self.staged, self.items, self._pages = {}, {}, {}, {}
         document = json.dumps(values)
         if len(document) <= VALUE_BYTES:
             self._write_secret(DOCUMENT, document)
         for name, value in values.items():
             self._write_secret(PREFIX + name, value)
+        for name, value in ({DOCUMENT: document} if packed else values).items():
             for number in range(old_versions + 1):
                 self._put(_sealed(name, str(number + 1).rjust(19, "0"), value))
 

@@ -24,12 +24,16 @@ class Settings:
             ``{fields}`` a line for each name stands there.
         package: what it needs, as it is installed.
         way: how it reads, where a program has several ways.
+        launcher: arguments of Python for a process that becomes the one which reads.
+        boto3: whether it is told which certificates boto3 trusts, which has some of its own.
     """
 
     name: str
     text: str
     package: str = OURS
     way: str = ""
+    launcher: tuple[str, ...] = ()
+    boto3: bool = True
 
     @property
     def label(self) -> str:
@@ -78,7 +82,7 @@ def is_installed(variant: Variant) -> bool:
     return True
 
 
-def _ours(backend: str, options: dict[str, str], way: str = "") -> Settings:
+def _ours(backend: str, options: dict[str, str], way: str = "", *, boto3: bool = False) -> Settings:
     """Settings as the README has them."""
     config = {"BACKEND": f"django_kms_secrets.backends.{backend}", "OPTIONS": options}
     text = f"""
@@ -86,7 +90,7 @@ from django_kms_secrets import load
 secrets = load({{**{config!r}, "NAMES": NAMES}})
 VALUES = {{name: secrets[name] for name in NAMES}}
 """
-    return Settings(OURS, text, way=way)
+    return Settings(OURS, text, way=way, boto3=boto3)
 
 
 _CREDSTASH = "credstash.CredStashStore"
@@ -96,8 +100,25 @@ BASE = Settings("settings without secrets", "VALUES = {}", package="Django")
 IMPORT = Settings(OURS, "import django_kms_secrets\nVALUES = {}", way="only imported")
 
 OURS_DOCUMENT = _ours(_SECRETS_MANAGER, {"secret_id": DOCUMENT})
+OURS_BOTO3 = _ours(
+    _SECRETS_MANAGER, {"secret_id": DOCUMENT, "transport": "boto3"}, "through boto3", boto3=True
+)
+OURS_RUN = Settings(
+    OURS,
+    """
+from django_kms_secrets import load
+secrets = load()
+VALUES = {name: secrets[name] for name in NAMES}
+""",
+    way="through run",
+    launcher=(
+        *("-m", "django_kms_secrets", "run"),
+        *("--url", f"secretsmanager:///{DOCUMENT}", "--"),
+    ),
+)
 OURS_NAMES = _ours(_SECRETS_MANAGER, {"prefix": PREFIX})
 OURS_TABLE_NAMES = _ours(_CREDSTASH, {"table": TABLE}, "by name")
+OURS_TABLE_DOCUMENT = _ours(_CREDSTASH, {"table": TABLE, "document": DOCUMENT})
 # Without NAMES: everything that is there.
 OURS_TABLE = Settings(
     OURS,
@@ -107,6 +128,7 @@ secrets = load("credstash://{TABLE}")
 VALUES = {{name: secrets[name] for name in NAMES}}
 """,
     way="the whole table",
+    boto3=False,
 )
 
 BOTO3_DOCUMENT = Settings(
@@ -218,6 +240,15 @@ VALUES = {name: secrets[name] for name in NAMES}
     "credstash",
     "the whole table",
 )
+CREDSTASH_DOCUMENT = Settings(
+    "credstash",
+    f"""
+import json, credstash
+document = json.loads(credstash.getSecret("{DOCUMENT}"))
+VALUES = {{name: document[name] for name in NAMES}}
+""",
+    "credstash",
+)
 CREDSTASH_NAMES = Settings(
     "credstash",
     """
@@ -290,6 +321,6 @@ USAGE = {
     ),
     "credstash": (
         "https://github.com/fugue/credstash",
-        "`getAllSecrets()`; `getSecret(name)` for each; the command `credstash putall @FILE`",
+        "`getAllSecrets()`; `getSecret(name)`; the command `credstash putall @FILE`",
     ),
 }
