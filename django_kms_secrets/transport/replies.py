@@ -100,9 +100,9 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
     if status >= 500 and (not body.strip() or body.strip().startswith(b"<html>")):
         return str(status), responses.get(status, "")
     reply = parsed(body)
-    code = reply.get("__type")
+    code = reply.get("__type", str(status))
     if code is None:
-        code = str(status)
+        code = "unknown"
     if not isinstance(code, str):
         raise ValueError("no code")
     code = code.split(":", 1)[0].rpartition("#")[2]
