@@ -42,7 +42,16 @@ from ..iam import PolicyStore
 from .keys import DataKeys
 from .records import Contexts, Records
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, age, entries, entry, is_number, next_version, padded
+from .versions import (
+    PENDING_VERSION,
+    age,
+    entries,
+    entry,
+    is_number,
+    newest_of,
+    next_version,
+    padded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -210,17 +219,20 @@ class CredStashStore(
         """
         deadline = Deadline(self.timeouts.overall)
         if names is None:
-            items = self._run([self._scan_newest], deadline)[0]
-            reads = [partial(self._open, item) for item in items]
+            items = self._scan(RECORD, newest_of, deadline)
+            reads = [partial(self._open, item) for item in newest_of(items)]
         else:
             reads = [partial(self._read, name, CURRENT) for name in dict.fromkeys(names)]
-        outcomes = self._run([partial(_outcome, read) for read in reads], deadline)
+        deadline.lengthen(self.timeouts.for_bulk(len(reads)))
+        outcomes = self._run(
+            [partial(_outcome, read) for read in reads], deadline, self.on_progress
+        )
         return {secret.name: secret for secret in _whole(outcomes, self.place)}
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """One Scan, without contents and keys."""
         versions: dict[str, list[Item]] = {}
-        for item in self._run([lambda: list(self._table.scan(LISTING))])[0]:
+        for item in self._scan(LISTING, list, Deadline(self.timeouts.overall)):
             versions.setdefault(item["name"], []).append(item)
         return [entry for name in sorted(versions) for entry in entries(versions[name])]
 
@@ -274,15 +286,13 @@ class CredStashStore(
         # Up to credstash 1.12 explicit versions were stored as typed, without padding.
         return self._table.version(name, version) or self._table.version(name, padded(version))
 
-    def _scan_newest(self) -> list[Item]:
-        newest: dict[str, Item] = {}
-        for item in self._table.scan(RECORD):
-            known = newest.get(item["name"])
-            if item["version"] == PENDING_VERSION:
-                continue
-            if known is None or item["version"] > known["version"]:
-                newest[item["name"]] = item
-        return list(newest.values())
+    def _scan(
+        self,
+        attributes: Sequence[str],
+        keep: Callable[[Iterable[Item]], list[Item]],
+        deadline: Deadline,
+    ) -> list[Item]:
+        return self._table.fold(attributes, keep, lambda tasks: self._run(tasks, deadline))
 
     # Writing
 
@@ -316,9 +326,16 @@ class CredStashStore(
         items = [
             item
             for start in range(0, len(seals), TRANSACTION_ITEMS)
-            for item in self._run(seals[start : start + TRANSACTION_ITEMS])
+            for item in self._run(
+                seals[start : start + TRANSACTION_ITEMS], done=self._shown(start, len(seals))
+            )
         ]
         return put_runs(transactions(items), self._put_run)
+
+    def _shown(self, before: int, total: int) -> Callable[[int, int], object] | None:
+        """`on_progress` for a part of the records, before which so many were done."""
+        show = self.on_progress
+        return show and (lambda done, _: show(before + done, total))
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version."""
@@ -578,11 +595,17 @@ class CredStashStore(
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
         return self._services
 
-    def _run(self, tasks: Sequence[Callable[[], T]], deadline: Deadline | None = None) -> list[T]:
+    def _run(
+        self,
+        tasks: Sequence[Callable[[], T]],
+        deadline: Deadline | None = None,
+        done: Callable[[int, int], object] | None = None,
+    ) -> list[T]:
         return run_all(
             tasks,
             deadline=deadline or Deadline(self.timeouts.overall),
             services=self._opened(),
+            done=done,
         )
 
 
