@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Requests under way at once, and sockets kept for them. With 20 ms for an answer, 32 read a
-#: thousand records in 60 % of the time that 16 need; with more, threads and TLS handshakes cost
+#: thousand records in 55 % of the time that 16 need; with more, threads and TLS handshakes cost
 #: what they gain.
 POOL_SIZE = 32
 
