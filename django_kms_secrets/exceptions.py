@@ -71,4 +71,9 @@ class StoreUnavailable(SecretsError):
     """The store could not be asked: no network, a time-out, throttling, or a fault at the service.
 
     It says nothing about whether a secret exists.
+
+    Attributes:
+        is_momentary: whether AWS refused it only because there were too many requests at once.
     """
+
+    is_momentary = False

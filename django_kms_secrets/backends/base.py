@@ -51,6 +51,9 @@ class BaseStore(abc.ABC):
     shows the variables of the frames.
     """
 
+    #: What a store that works on many records calls meanwhile; see `followed`.
+    on_progress: Callable[[int, int], object] | None = None
+
     #: What a URL of this store begins with.
     scheme: ClassVar[str] = ""
     #: Whether a read costs next to nothing, so that it is not worth handing on (``secrets run``).
@@ -106,6 +109,19 @@ class BaseStore(abc.ABC):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    @contextmanager
+    def followed(self, show: Callable[[int, int], object]) -> Iterator[None]:
+        """Show how far its bulk operations are, to the end of the block.
+
+        Args:
+            show: called from any thread with how many records are done, and of how many.
+        """
+        self.on_progress = show
+        try:
+            yield
+        finally:
+            self.on_progress = None
 
     @abc.abstractmethod
     def get(self, name: str, *, version: str = CURRENT) -> Secret:
@@ -188,7 +204,9 @@ class BaseStore(abc.ABC):
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
-        return put_runs(values.items(), lambda pair: [self.put(*pair)])
+        return put_runs(
+            values.items(), lambda pair: [self.put(*pair)], len(values), self.on_progress
+        )
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
         """Write a new value and make it current, and the value before it the previous one.
@@ -296,12 +314,19 @@ def expect(expected: str | None, at: str, name: str, store: Placed) -> None:
         )
 
 
-def put_runs(runs: Iterable[T], put: Callable[[T], Sequence[SecretVersion]]) -> list[SecretVersion]:
+def put_runs(
+    runs: Iterable[T],
+    put: Callable[[T], Sequence[SecretVersion]],
+    total: int = 0,
+    show: Callable[[int, int], object] | None = None,
+) -> list[SecretVersion]:
     """Write one run after another; an error says which names were stored before it.
 
     Args:
         runs: what is written whole or not at all, each.
         put: writes one of them.
+        total: how many records that are.
+        show: as of `BaseStore.followed`.
 
     Returns:
         All versions written, in their order.
@@ -310,16 +335,23 @@ def put_runs(runs: Iterable[T], put: Callable[[T], Sequence[SecretVersion]]) -> 
     for run in runs:
         try:
             stored += put(run)
+            if show:
+                show(len(stored), total)
             continue
         except SecretsError as exc:
-            if not stored:
-                raise
-            names = ", ".join(entry.name for entry in stored)
-            error = type(exc)(
-                f"{exc.message}; but stored before that: {names}", hint=exc.hint, names=exc.names
-            )
+            error = stored_before(exc, [entry.name for entry in stored])
         raise error
     return stored
+
+
+def stored_before(
+    error: SecretsError, names: Sequence[str], when: str = "before that"
+) -> SecretsError:
+    """The error of a bulk write, with what was stored nevertheless."""
+    if not names:
+        return error
+    message = f"{error.message}; but stored {when}: {', '.join(names)}"
+    return type(error)(message, hint=error.hint, names=error.names)
 
 
 def not_found(name: str, store: Placed, *, version: str = CURRENT) -> SecretNotFound:

@@ -6,6 +6,8 @@ import contextlib
 import getpass
 import json
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import SecretsError
@@ -13,6 +15,12 @@ from ..types import SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    #: Called with how many are done, and of how many.
+    Progressed = Callable[[int, int], object]
+
+#: Seconds: what is faster needs no bar.
+MOMENT = 1.0
 
 
 class Stream(Protocol):
@@ -76,23 +84,23 @@ class Console:
             yield
 
     @contextlib.contextmanager
-    def progress(self, text: str, total: int) -> Iterator[Callable[[], object]]:
-        """Show how far something is: a bar on a terminal, nothing elsewhere.
+    def progress(self, text: str, *, quiet: bool = False) -> Iterator[Progressed]:
+        """Show how far something is: a bar on a terminal, once it takes longer than a moment.
 
-        Gives what is called for each that is done, from any thread.
+        Gives what is called with how many are done, and of how many, from any thread.
+
+        Args:
+            text: what is done.
+            quiet: show nothing.
         """
-        if not self._err.isatty():
-            yield lambda: None
+        if quiet or not (self._err.isatty() and self._out.isatty()):
+            yield lambda *_: None
             return
-        # rich is imported here, so that only a terminal pays for it.
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        console = RichConsole(file=self._err)  # type: ignore[arg-type]
-        columns = (TextColumn(text, markup=False), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(text, total=total)
-            yield lambda: progress.advance(task)
+        bar = _Bar(text, self._err)
+        try:
+            yield bar.show
+        finally:
+            bar.close()
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something that cannot be taken back.
@@ -157,6 +165,43 @@ class Console:
         for row in rows:
             table.add_row(*(Text(_cell(row[name])) for name in names))
         RichConsole(file=self._out).print(table)  # type: ignore[arg-type]
+
+
+class _Bar:
+    """A bar that appears when its work has taken `MOMENT`, and goes when it is over."""
+
+    def __init__(self, text: str, err: Stream) -> None:
+        self._text = text
+        self._err = err
+        self._begun = time.monotonic()
+        self._lock = threading.Lock()
+        self._progress: Any = None
+        self._closed = False
+
+    def show(self, done: int, total: int) -> None:
+        with self._lock:
+            if self._closed or time.monotonic() - self._begun < MOMENT:
+                return
+            if self._progress is None:
+                self._progress = self._made()
+                self._task = self._progress.add_task(self._text)
+                self._progress.start()
+            self._progress.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._progress is not None:
+                self._progress.stop()
+
+    def _made(self) -> Any:
+        # rich is imported here, so that only a terminal pays for it. It honours NO_COLOR.
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        console = RichConsole(file=self._err)  # type: ignore[arg-type]
+        columns = (TextColumn(self._text, markup=False), BarColumn(), MofNCompleteColumn())
+        return Progress(*columns, console=console, transient=True)
 
 
 def _has_terminal() -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import pytest
 
+from django_kms_secrets import aws as aws_module
 from django_kms_secrets.aws import Timeouts
 from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.capabilities import KeyedStore
@@ -492,19 +493,42 @@ def test_denied_is_never_taken_for_missing(remote, aws):
         ("ThrottlingException", 400),
         ("ProvisionedThroughputExceededException", 400),
         ("RequestLimitExceeded", 400),
-        ("LimitExceededException", 400),
         ("TooManyRequestsException", 429),
     ],
 )
-def test_throttled_for_ever_is_an_error_after_some_attempts(remote, aws, impatient, code, status):
+@pytest.mark.usefixtures("impatient")
+def test_throttled_for_ever_is_an_error_within_the_deadline(remote, aws, code, status):
+    """And the error says what it is, not that nobody answered."""
     aws.faults.append(refusing(code=f"{code}#{PLANTED}", status=status))
-    with aws.counted() as requests, remote() as store, pytest.raises(StoreUnavailable) as caught:
-        store.get_many(None)
-    assert caught.value.message == (
+    with hurried(remote, 0.5) as store:
+        error, seconds = kept_waiting(lambda: store.get_many(None))
+    assert seconds < 3
+    assert isinstance(error, StoreUnavailable)
+    assert error.message == (
         f"{remote.operation} was refused by {remote.service} at {aws.endpoint} ({code}): "
         "too many requests"
     )
-    assert caught.value.hint == "try again, or ask AWS for a higher quota"
+    assert error.hint == "try again, or ask AWS for a higher quota"
+    bare(error)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_throttling_is_borne_more_often_than_a_client_tries(remote, aws, monkeypatch):
+    monkeypatch.setattr(aws_module, "_THROTTLED_PAUSE", 0.01)
+    remote.filled()
+    left = [1] * 20
+    aws.faults.append(lambda *_: (400, "ThrottlingException") if left and left.pop() else None)
+    with remote() as store:
+        assert len(store.get_many(None)) == 3
+    assert not left
+
+
+def test_a_quota_that_is_used_up_is_an_error_after_some_attempts(remote, aws, impatient):
+    """It is as full a moment later."""
+    aws.faults.append(refusing(code=f"LimitExceededException#{PLANTED}", status=400))
+    with aws.counted() as requests, remote() as store, pytest.raises(StoreUnavailable) as caught:
+        store.get_many(None)
+    assert "(LimitExceededException): too many requests" in caught.value.message
     assert requests.total() == len(impatient) + 1 <= 4
     bare(caught.value)
 
@@ -703,7 +727,7 @@ def test_setup_has_a_deadline_too(aws, monkeypatch):
 
 @pytest.mark.usefixtures("no_threads_left")
 def test_a_deadline_is_for_all_secrets_together_and_not_for_each(aws):
-    """Forty secrets at 16 a time, each within its own limits, are too late together."""
+    """Two hundred secrets, each within its own limits, are too late together."""
     remote = Remote("credstash")
     remote.filled()
     release = threading.Event()

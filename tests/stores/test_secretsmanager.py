@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from django_kms_secrets.aws import POOL_SIZE
 from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.exceptions import (
@@ -545,20 +546,22 @@ def test_the_largest_value_is_stored_and_one_byte_more_is_refused_unsent(aws, op
 
 
 def test_a_put_many_of_names_that_fails_says_what_was_stored_before_it(named, aws):
+    """They are written side by side, and after a failure none begins."""
     created = []
 
-    def second_fails(operation: str, body: object) -> Refusal | None:
+    def fails(operation: str, body: dict[str, Any]) -> Refusal | None:
         if operation == "CreateSecret":
             created.append(body)
-            if len(created) == 2:
+            if len(created) == 40:
                 return 400, "AccessDeniedException"
         return None
 
-    aws.faults.append(second_fails)
+    aws.faults.append(fails)
     with pytest.raises(AccessDenied) as caught:
-        named.put_many({"A": "planted", "B": "planted", "C": "planted"})
-    assert caught.value.message.endswith("; but stored before that: A")
-    assert [entry.name for entry in named.list_secrets()] == ["A"]
+        named.put_many({f"NAME_{number:03}": "planted" for number in range(200)})
+    stored = [entry.name for entry in named.list_secrets()]
+    assert 39 <= len(stored) < 39 + POOL_SIZE
+    assert caught.value.message.endswith(f"; but stored meanwhile: {', '.join(stored)}")
     assert "planted" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from django_kms_secrets.aws import Deadline
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.exceptions import SecretsError, StoreUnavailable
@@ -52,6 +53,8 @@ def impatient(monkeypatch):
 
     monkeypatch.setattr("botocore.endpoint.time", Clock)
     monkeypatch.setattr(client, "_pause", lambda *_: 0.0)
+    # What is throttled after all attempts of a client is tried again by who uses it.
+    monkeypatch.setattr(Deadline, "pause", lambda _: False)
 
 
 @pytest.fixture(params=STORES)

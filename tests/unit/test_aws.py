@@ -13,7 +13,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from django_kms_secrets.aws import POOL_SIZE, Deadline, Service, Timeouts, run_all
+from django_kms_secrets.aws import BULK, POOL_SIZE, Deadline, Service, Timeouts, run_all
 from django_kms_secrets.exceptions import AccessDenied, SecretsError, StoreUnavailable
 from django_kms_secrets.types import SecretBytes, SecretStr
 
@@ -126,7 +126,7 @@ def test_the_caller_is_back_at_the_deadline_whatever_the_tasks_do():
     release = threading.Event()
     start = time.monotonic()
     stuck = service(name="DynamoDB")
-    stuck.waiting_for.add("Scan")
+    stuck.waiting_for["Scan"] += 1
     try:
         with pytest.raises(StoreUnavailable) as caught:
             run([lambda: release.wait(PATIENCE)], 0.1, stuck, service())
@@ -340,6 +340,43 @@ def test_a_thread_that_nobody_waits_for_sends_nothing_more():
     assert 0 < len(sent) < 1000
 
 
+def test_of_two_requests_alike_one_is_waited_for_when_the_other_is_answered():
+    kms = service()
+    both, first = threading.Barrier(2), threading.Event()
+
+    def answer(**_: object) -> dict[str, Any]:
+        if both.wait(PATIENCE):
+            first.wait(PATIENCE)
+        return {}
+
+    kms.client.decrypt = answer
+    threads = [threading.Thread(target=kms.call, args=["Decrypt"]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while all(thread.is_alive() for thread in threads):
+        time.sleep(0.001)
+    assert kms.waiting_for == {"Decrypt": 1}
+    first.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not kms.waiting_for
+
+
+def test_a_deadline_is_lengthened_and_never_shortened():
+    deadline = Deadline(3)
+    deadline.lengthen(2)
+    assert (deadline.seconds, 2 < deadline.remaining() <= 3) == (3, True)
+    deadline.lengthen(600)
+    assert (deadline.seconds, 500 < deadline.remaining() <= 600) == (600, True)
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds"), [(0, 3), (1, 3), (BULK, 3), (BULK + 1, 6), (BULK * 5, 15)]
+)
+def test_bulk_reads_get_more_time_for_each_thousand(count, seconds):
+    assert Timeouts(overall=3).for_bulk(count) == seconds
+
+
 def test_a_request_is_waited_for_until_it_is_answered_or_failed():
     waiting: list[set[str]] = []
     kms = service()
@@ -354,11 +391,11 @@ def test_a_request_is_waited_for_until_it_is_answered_or_failed():
 
     kms.client.decrypt = answer
     kms.call("Decrypt")
-    assert kms.waiting_for == set()
+    assert not kms.waiting_for
     kms.client.decrypt = fail
     with pytest.raises(KeyboardInterrupt):
         kms.call("Decrypt")
-    assert kms.waiting_for == set()
+    assert not kms.waiting_for
     assert waiting == [{"Decrypt"}, {"Decrypt"}]
 
 

@@ -18,7 +18,7 @@ from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
 from ..base import already_current, already_pending, expect, not_found, put_runs
 from ..capabilities import Age
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
-from .versions import PENDING_VERSION, age, entries, entry, next_version, padded
+from .versions import PENDING_VERSION, age, entries, entry, newest_of, next_version, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +42,7 @@ class Names:
         timeouts: for one operation.
         run: runs tasks side by side, by a deadline.
         deadline: of all operations together; None: each has one of its own.
+        show: as of `BaseStore.followed`.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class Names:
         records: Records,
         place: str,
         timeouts: Timeouts,
-        run: Callable[[Sequence[Callable[[], Any]], Deadline], list[Any]],
+        run: Callable[..., list[Any]],
         deadline: Deadline | None,
+        show: Callable[[int, int], object] | None = None,
     ) -> None:
         self._table = table
         self._records = records
@@ -59,6 +61,7 @@ class Names:
         self.timeouts = timeouts
         self._run_by = run
         self._deadline = deadline
+        self._show = show
 
     # Reading
 
@@ -75,17 +78,18 @@ class Names:
         """
         deadline = self._limit()
         if names is None:
-            items = self._run([self._scan_newest], deadline)[0]
-            reads = [partial(self._open, item) for item in items]
+            items = self._scan(RECORD, newest_of, deadline)
+            reads = [partial(self._open, item) for item in newest_of(items)]
         else:
             reads = [partial(self._read, name, CURRENT) for name in dict.fromkeys(names)]
-        outcomes = self._run([partial(_outcome, read) for read in reads], deadline)
+        deadline.lengthen(self.timeouts.for_bulk(len(reads)))
+        outcomes = self._run([partial(_outcome, read) for read in reads], deadline, self._show)
         return {secret.name: secret for secret in _whole(outcomes, self.place)}
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """One Scan, without contents and keys."""
         versions: dict[str, list[Item]] = {}
-        for item in self._run([lambda: list(self._table.scan(LISTING))])[0]:
+        for item in self._scan(LISTING, list, self._limit()):
             versions.setdefault(item["name"], []).append(item)
         return [entry for name in sorted(versions) for entry in entries(versions[name])]
 
@@ -139,15 +143,13 @@ class Names:
         # Up to credstash 1.12 explicit versions were stored as typed, without padding.
         return self._table.version(name, version) or self._table.version(name, padded(version))
 
-    def _scan_newest(self) -> list[Item]:
-        newest: dict[str, Item] = {}
-        for item in self._table.scan(RECORD):
-            known = newest.get(item["name"])
-            if item["version"] == PENDING_VERSION:
-                continue
-            if known is None or item["version"] > known["version"]:
-                newest[item["name"]] = item
-        return list(newest.values())
+    def _scan(
+        self,
+        attributes: Sequence[str],
+        keep: Callable[[Iterable[Item]], list[Item]],
+        deadline: Deadline,
+    ) -> list[Item]:
+        return self._table.fold(attributes, keep, lambda tasks: self._run(tasks, deadline))
 
     # Writing
 
@@ -178,9 +180,16 @@ class Names:
         items = [
             item
             for start in range(0, len(seals), TRANSACTION_ITEMS)
-            for item in self._run(seals[start : start + TRANSACTION_ITEMS])
+            for item in self._run(
+                seals[start : start + TRANSACTION_ITEMS], done=self._shown(start, len(seals))
+            )
         ]
         return put_runs(transactions(items), self._put_run)
+
+    def _shown(self, before: int, total: int) -> Callable[[int, int], object] | None:
+        """`show` for a part of the records, before which so many were done."""
+        show = self._show
+        return show and (lambda done, _: show(before + done, total))
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version."""
@@ -377,8 +386,13 @@ class Names:
     def _limit(self) -> Deadline:
         return self._deadline or Deadline(self.timeouts.overall)
 
-    def _run(self, tasks: Sequence[Callable[[], T]], deadline: Deadline | None = None) -> list[T]:
-        return self._run_by(tasks, deadline or self._limit())
+    def _run(
+        self,
+        tasks: Sequence[Callable[[], T]],
+        deadline: Deadline | None = None,
+        done: Callable[[int, int], object] | None = None,
+    ) -> list[T]:
+        return self._run_by(tasks, deadline or self._limit(), done)
 
 
 def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:

@@ -412,7 +412,15 @@ class CredStashStore(
         return TableDocument(names, self.document, self.place)
 
     def _records_by_name(self, deadline: Deadline | None = None) -> Names:
-        return Names(self._table, self._records, self._part, self.timeouts, self._run, deadline)
+        return Names(
+            self._table,
+            self._records,
+            self._part,
+            self.timeouts,
+            self._run,
+            deadline,
+            self.on_progress,
+        )
 
     @property
     def _part(self) -> str:
@@ -441,11 +449,17 @@ class CredStashStore(
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
         return self._services
 
-    def _run(self, tasks: Sequence[Callable[[], T]], deadline: Deadline | None = None) -> list[T]:
+    def _run(
+        self,
+        tasks: Sequence[Callable[[], T]],
+        deadline: Deadline | None = None,
+        done: Callable[[int, int], object] | None = None,
+    ) -> list[T]:
         return run_all(
             tasks,
             deadline=deadline or Deadline(self.timeouts.overall),
             services=self._opened(),
+            done=done,
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...exceptions import (
@@ -15,7 +17,7 @@ from ...exceptions import (
 from .versions import PENDING_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ...aws import Refusals, Service
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 ITEM_BYTES = 400 * 1024
 TRANSACTION_ITEMS = 100
 TRANSACTION_BYTES = 4 * 1024 * 1024
+
+#: From how many pages on a Scan is begun anew, in so many segments side by side. Up to there a page
+#: after the other is as fast, and fewer requests. 34 pages take half of the time in segments if a
+#: page needs 100 ms to come, as large ones do; more segments only hold more pages in memory.
+PAGES_ALONE = 3
+SEGMENTS = 4
 
 #: What a read of values needs, and what a listing needs.
 RECORD = ("name", "version", "key", "contents", "hmac", "digest")
@@ -77,15 +85,32 @@ class Table:
         return found[0] if found else None
 
     def scan(self, attributes: Sequence[str]) -> Iterator[Item]:
-        """Every version of every name."""
-        parameters = {}
-        if self._prefix:
-            parameters = {
-                "FilterExpression": "begins_with(#name, :prefix)",
-                "ExpressionAttributeValues": {":prefix": {"S": self._prefix}},
-            }
-        # A name that is only the prefix is nobody's of ours.
-        return (item for item in self._pages("Scan", attributes, parameters) if item["name"])
+        """Every version of every name, one page after the other."""
+        return self._scan(attributes)
+
+    def fold(
+        self,
+        attributes: Sequence[str],
+        keep: Callable[[Iterable[Item]], list[Item]],
+        run: Callable[[Sequence[Callable[[], list[Item]]]], list[list[Item]]],
+    ) -> list[Item]:
+        """What is kept of every version of every name; no page stays in memory.
+
+        Args:
+            attributes: what is read of each.
+            keep: takes some versions, and gives those of them that are kept.
+            run: runs tasks side by side.
+        """
+        try:
+            return run([lambda: keep(self._scan(attributes, most=PAGES_ALONE))])[0]
+        except _Large:
+            pass
+        segments = [
+            self._scan(attributes, Segment=number, TotalSegments=SEGMENTS)
+            for number in range(SEGMENTS)
+        ]
+        kept = run([partial(keep, segment) for segment in segments])
+        return [item for items in kept for item in items]
 
     def put(self, item: Item) -> None:
         """Write a version that does not exist yet, and see that it is the newest.
@@ -227,9 +252,27 @@ class Table:
             },
         )
 
-    def _pages(
-        self, operation: str, attributes: Sequence[str], parameters: Mapping[str, Any]
+    def _scan(
+        self, attributes: Sequence[str], most: int | None = None, **parameters: Any
     ) -> Iterator[Item]:
+        if self._prefix:
+            parameters["FilterExpression"] = "begins_with(#name, :prefix)"
+            parameters["ExpressionAttributeValues"] = {":prefix": {"S": self._prefix}}
+        # A name that is only the prefix is nobody's of ours.
+        return (item for item in self._pages("Scan", attributes, parameters, most) if item["name"])
+
+    def _pages(
+        self,
+        operation: str,
+        attributes: Sequence[str],
+        parameters: Mapping[str, Any],
+        most: int | None = None,
+    ) -> Iterator[Item]:
+        """The items of all pages.
+
+        Raises:
+            _Large: there are more pages than that.
+        """
         # Most of the attributes are reserved words of DynamoDB, hence the placeholders.
         request = {
             "ConsistentRead": True,
@@ -237,13 +280,16 @@ class Table:
             "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
             **parameters,
         }
-        while True:
+        for page in itertools.count(1):
             reply = self._call(operation, **request)
             yield from map(self._item, reply["Items"])
             # With a Limit the first page is all that was asked for.
             if "Limit" in request or not reply.get("LastEvaluatedKey"):
                 return
+            if page == most:
+                raise _Large
             request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+            del reply  # before the next page comes: each is a megabyte, and ten as objects
 
     def _call(
         self, operation: str, refusals: Refusals | None = None, **parameters: Any
@@ -330,6 +376,10 @@ class Table:
             f"({causes or 'no reason given'}); nothing was stored",
             hint="try again",
         )
+
+
+class _Large(Exception):
+    """A table has more pages than are read one after another."""
 
 
 class _BeingCreated(SecretsError):

@@ -9,7 +9,7 @@ from ...types import CURRENT, PENDING, PREVIOUS, SecretVersion
 from ..capabilities import Age
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .table import Item
 
@@ -62,6 +62,18 @@ def next_version(name: str, latest: str, wanted: str, place: str) -> str:
             names=[name],
         )
     return version
+
+
+def newest_of(items: Iterable[Item]) -> list[Item]:
+    """Of each name the newest version; nothing of the others is held."""
+    newest: dict[str, Item] = {}
+    for item in items:
+        known = newest.get(item["name"])
+        if item["version"] == PENDING_VERSION:
+            continue
+        if known is None or item["version"] > known["version"]:
+            newest[item["name"]] = item
+    return list(newest.values())
 
 
 def entries(items: Sequence[Item]) -> list[SecretVersion]:

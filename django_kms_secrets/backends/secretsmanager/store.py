@@ -18,7 +18,7 @@ from ...aws import (
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, not_found, put_runs
+from ..base import BaseStore, checked, not_found, stored_before
 from ..capabilities import (
     Age,
     AgedStore,
@@ -28,7 +28,7 @@ from ..capabilities import (
     RotatingStore,
     StagedStore,
 )
-from .api import Api, version_of
+from .api import BATCH_IDS, Api, version_of
 from .document import SecretDocument
 from .names import Names
 
@@ -162,7 +162,9 @@ class SecretsManagerStore(
         All names under a prefix are listed first, by ListSecrets, 100 a request.
         """
         wanted = None if names is None else list(dict.fromkeys(names))
-        return self._do(lambda names: names.get_many(wanted))
+        return self._ask(
+            lambda api: self._names(api).get_many(wanted), count=len(wanted or ()) // BATCH_IDS
+        )
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """A document: one GetSecretValue. A prefix: ListSecrets."""
@@ -186,15 +188,41 @@ class SecretsManagerStore(
         return self._do(lambda names: names.put(name, value, expected), name)
 
     def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        """A document: one write for all. A prefix: one write for each, until one fails."""
+        """A document: one write for all. A prefix: one write for each, side by side.
+
+        Raises:
+            SecretsError: the message says which names were stored. After a failure no other write
+                begins.
+        """
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         if self.secret_id:
             return self._do(lambda names: names.put_many(values))
-        return put_runs(
-            values.items(), lambda pair: self._do(lambda names: names.put_many(dict([pair])))
-        )
+        return self._put_each(values)
+
+    def _put_each(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+        stored: dict[str, SecretVersion] = {}
+        failed: list[SecretsError] = []
+
+        def one(api: Api, name: str, value: str) -> None:
+            if failed:
+                return
+            try:
+                (stored[name],) = self._names(api).put_many({name: value})
+            except SecretsError as exc:
+                failed.append(exc)
+
+        try:
+            self._ask(
+                lambda api: api.run([partial(one, api, *pair) for pair in values.items()]),
+                count=len(values),
+            )
+        except SecretsError as exc:  # the deadline passed
+            failed.append(exc)
+        if failed:
+            raise stored_before(failed[0], [name for name in values if name in stored], "meanwhile")
+        return [stored[name] for name in values]
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""
@@ -357,10 +385,15 @@ class SecretsManagerStore(
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
         deadline = Deadline(self.timeouts.for_many(count))
 
-        def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-            return run_all(tasks, deadline=deadline, services=services)
+        def run(
+            tasks: Sequence[Callable[[], Any]], done: Callable[[int, int], object] | None = None
+        ) -> list[Any]:
+            return run_all(tasks, deadline=deadline, services=services, done=done)
 
-        api = Api(services[0], self.place, self.prefix, run)
+        def run_shown(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+            return run(tasks, self.on_progress)
+
+        api = Api(services[0], self.place, self.prefix, run_shown)
         try:
             return run([lambda: task(api)])[0]  # type: ignore[no-any-return]
         except SecretNotFound:

@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     format = _format(options)  # noqa: A001
-    values, failures = _read(store, keep_going=options["keep_going"])
+    quiet = options["format"] == "json"
+    with console.progress("reading", quiet=quiet) as show, store.followed(show):
+        values, failures = _read(store, keep_going=options["keep_going"])
     text = SecretStr(formats.dump(dict(sorted(values.items())), format, target=options["target"]))
     if options["output"]:
         files.write_private(options["output"], text)

@@ -54,7 +54,8 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         raise SecretsError("there are no secrets in what was read", hint="nothing was written")
     for name, value in values.items():
         checked(name, value)
-    plan = _plan(store, values, prune=options["prune"])
+    with console.progress("comparing") as show, store.followed(show):
+        plan = _plan(store, values, prune=options["prune"])
     if plan.unreadable:
         console.say(
             "warning: no telling whether these changed, as their current value cannot be read: "
@@ -67,7 +68,8 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         return 0
     if plan.deleted:
         console.confirm(f"delete {', '.join(plan.deleted)} from {store.place}?", yes=options["yes"])
-    store.put_many({name: values[name] for name in (*plan.added, *plan.changed)})
+    with console.progress("writing") as show, store.followed(show):
+        store.put_many({name: values[name] for name in (*plan.added, *plan.changed)})
     for name in plan.deleted:
         store.delete(name)
     console.say(

@@ -172,11 +172,11 @@ def _follow(
     console: Console,
 ) -> None:
     """Do something for each name, show how far it is, and note what became of each."""
-    with console.progress(words, len(names)) as advance:
+    with console.progress(words) as show:
 
         def done(_: str, changed: bool) -> None:
             outcomes.append(changed)
-            advance()
+            show(len(outcomes), len(names))
 
         work(names, done)
 

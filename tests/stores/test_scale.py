@@ -1,0 +1,206 @@
+"""Many records: no page is held, no throttled record is missing, and every request is counted."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from django_kms_secrets import aws as aws_module
+from django_kms_secrets.backends.credstash import CredStashStore
+from django_kms_secrets.backends.credstash.table import PAGES_ALONE, SEGMENTS
+from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+from django_kms_secrets.exceptions import SecretIntegrityError, StoreUnavailable
+from django_kms_secrets.transport import client
+
+if TYPE_CHECKING:
+    from ..server.embedded import EmbeddedAWS, Refusal
+
+TRANSPORTS = ("boto3", "auto")
+NAMES = 60
+
+
+@pytest.fixture(params=TRANSPORTS)
+def credstash(request, aws: EmbeddedAWS):
+    """A table with sixty names, opened as settings do."""
+    with CredStashStore() as store:
+        store.setup()
+        store.setup_key()
+        store.put_many({f"NAME_{number:02}": f"value {number}" for number in range(NAMES)})
+    store = CredStashStore(transport=request.param)
+    with store.reading():
+        yield store
+
+
+def values() -> dict[str, str]:
+    return {f"NAME_{number:02}": f"value {number}" for number in range(NAMES)}
+
+
+def texts(found: dict[str, Any]) -> dict[str, str]:
+    return {name: secret.value for name, secret in found.items()}
+
+
+def in_pages_of(aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch, items: int) -> None:
+    """Let the service give so many items a page, wherever a Scan begins."""
+    from moto.dynamodb.models.table import Table
+
+    original = Table.scan
+
+    def scan(self: Any, filters: Any, _: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, filters, items, *args, **kwargs)
+
+    monkeypatch.setattr(Table, "scan", scan)
+
+
+@pytest.mark.parametrize("versions", [1, 3])
+def test_a_large_table_is_scanned_in_segments_and_whole(aws, credstash, monkeypatch, versions):
+    """A few pages alone, then all of it side by side; what is newest is found in any of them."""
+    for _ in range(versions - 1):
+        with CredStashStore() as writer:
+            writer.put_many(values())
+    in_pages_of(aws, monkeypatch, 10)
+    segments: Counter[Any] = Counter()
+    aws.faults.append(lambda sent, body: segments.update([body.get("Segment")] * (sent == "Scan")))
+    with aws.counted() as requests:
+        assert texts(credstash.get_many(None)) == values()
+    assert requests["trentservice.Decrypt"] == NAMES
+    assert segments[None] == PAGES_ALONE
+    assert {*segments} == {None, *range(SEGMENTS)}
+    full = NAMES * versions // 10
+    assert full <= requests["dynamodb.Scan"] <= PAGES_ALONE + full + SEGMENTS
+
+
+def test_a_table_of_a_few_pages_is_scanned_alone(aws, credstash, monkeypatch):
+    in_pages_of(aws, monkeypatch, 25)
+    with aws.counted() as requests:
+        assert texts(credstash.get_many(None)) == values()
+    assert requests == {"dynamodb.Scan": PAGES_ALONE, "trentservice.Decrypt": NAMES}
+
+
+def test_a_listing_of_a_large_table_has_every_version_once(aws, monkeypatch):
+    with CredStashStore() as store:
+        store.setup()
+        store.setup_key()
+        for _ in range(2):
+            store.put_many(values())
+        in_pages_of(aws, monkeypatch, 10)
+        listed = [(entry.name, int(entry.version)) for entry in store.list_secrets()]
+    assert listed == [(name, number) for name in values() for number in (1, 2)]
+
+
+def test_one_page_needs_one_request_more_than_the_records(aws, credstash):
+    with aws.counted() as requests:
+        credstash.get_many(None)
+    assert requests.total() == NAMES + 1
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pauses."""
+
+    class Clock:
+        sleep = staticmethod(lambda _: None)
+
+    monkeypatch.setattr("botocore.endpoint.time", Clock)
+    monkeypatch.setattr(client, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(aws_module, "_THROTTLED_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_read_whose_data_keys_are_all_throttled_at_first_is_whole(aws, credstash):
+    """Each six times: more often than a client tries by itself."""
+    seen: Counter[str] = Counter()
+
+    def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation != "Decrypt":
+            return None
+        seen[body["CiphertextBlob"]] += 1
+        return (400, "ThrottlingException") if seen[body["CiphertextBlob"]] <= 6 else None
+
+    aws.faults.append(throttled)
+    assert texts(credstash.get_many(None)) == values()
+    assert {*seen.values()} == {7}
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_one_data_key_that_is_throttled_for_ever_is_an_error_and_no_partial_result(aws, credstash):
+    chosen: list[str] = []
+
+    def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation != "Decrypt":
+            return None
+        chosen[:] = chosen or [body["CiphertextBlob"]]
+        return (400, "ThrottlingException") if body["CiphertextBlob"] in chosen else None
+
+    aws.faults.append(throttled)
+    credstash.timeouts = aws_module.Timeouts(overall=1.5)
+    with pytest.raises(StoreUnavailable, match=r"Decrypt was refused .*: too many requests"):
+        credstash.get_many(None)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_names_of_their_own_are_written_side_by_side_through_throttling(aws):
+    seen: Counter[str] = Counter()
+
+    def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
+        name = body.get("Name", "")
+        seen[name] += 1
+        return (400, "ThrottlingException") if name and seen[name] <= 6 else None
+
+    aws.faults.append(throttled)
+    with SecretsManagerStore(prefix="many/") as store:
+        written = store.put_many(values())
+        assert [entry.name for entry in written] == list(values())
+        assert texts(store.get_many(None)) == values()
+
+
+def test_what_is_done_is_shown_up_to_the_whole(aws, credstash):
+    shown: list[tuple[int, int]] = []
+    with credstash.followed(lambda *done: shown.append(done)):
+        credstash.get_many(list(values()))
+    assert shown == [(number, NAMES) for number in range(1, NAMES + 1)]
+    credstash.get_many(None)
+    assert len(shown) == NAMES, "nobody follows any more"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_memory_does_not_grow_with_old_versions(aws, transport):
+    """Ten times as many pages of them take no more than a few pages do."""
+    peak(aws, transport, pages=8)  # the first read imports what it needs
+    few = peak(aws, transport, pages=8)
+    assert peak(aws, transport, pages=80) < 2 * few
+
+
+def peak(aws: EmbeddedAWS, transport: str, *, pages: int) -> int:
+    """Bytes at most while a table is read that has so many pages of the versions of four names."""
+
+    def scanned(operation: str, body: dict[str, Any]) -> Refusal:
+        if operation != "Scan":
+            return 400, "AccessDeniedException"
+        start = int(body.get("ExclusiveStartKey", {"version": {"S": "0"}})["version"]["S"])
+        name = {"S": f"NAME_{body.get('Segment', 0)}"}
+        items = [
+            {
+                **{attribute: {"S": "x"} for attribute in ("key", "digest", "hmac")},
+                "name": name,
+                "version": {"S": f"{start * 100 + number:019}"},
+                "contents": {"S": f"{number:02}" * 1000},
+            }
+            for number in range(100)
+        ]
+        reply: dict[str, Any] = {"Items": items}
+        if start + 1 < pages // body.get("TotalSegments", 1):
+            reply["LastEvaluatedKey"] = {"name": name, "version": {"S": str(start + 1)}}
+        return 200, reply
+
+    aws.faults[:] = [scanned]
+    with CredStashStore(transport=transport, timeout=60).reading() as store:
+        tracemalloc.start()
+        try:
+            with pytest.raises(SecretIntegrityError, match="4 secrets"):
+                store.get_many(None)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
