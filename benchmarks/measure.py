@@ -263,7 +263,7 @@ def _figures(runs: dict[int, Run], base: dict[int, Run]) -> dict[str, Any]:
         "peak": round(median(run.peak for run in runs.values())),
     }
     if base:
-        for measure, attribute in (("import", "inside"), ("cpu", "cpu")):
+        for measure, attribute in (("added", "process"), ("import", "inside"), ("cpu", "cpu")):
             figures[measure] = round(
                 median(
                     getattr(run, attribute)

@@ -68,7 +68,7 @@ def test_every_figure_is_there() -> None:
     """Every row has all measures, those of settings where settings were read, or says it failed."""
     always = {"runs", "process", "requests", "connections", "peak"}
     for cell in RESULTS["cells"]:
-        read = set() if cell["section"] == matrix.PUTALL else {"import", "cpu"}
+        read = set() if cell["section"] == matrix.PUTALL else {"added", "import", "cpu"}
         for label, figures in cell["rows"].items():
             assert {*figures} in (always | read, {"error"}), label
             assert figures.get("runs", 1) >= 1
