@@ -214,11 +214,9 @@ class Deadline:
         The transports have tried four times by then. Full jitter, so that the threads of a bulk
         read do not come back together.
         """
-        seconds = random.uniform(0, _THROTTLED_PAUSE)  # noqa: S311 - it protects nothing
-        if seconds >= self.remaining():
-            return False
-        time.sleep(seconds)
-        return True
+        left = self.remaining()
+        time.sleep(random.uniform(0, min(left, _THROTTLED_PAUSE)))  # noqa: S311 - no secret
+        return left > 0
 
     def lengthen(self, seconds: float) -> None:
         """Give the operation this long in all, because there is more to do than was known."""
@@ -226,10 +224,32 @@ class Deadline:
         self.seconds = max(self.seconds, seconds)
 
 
+class _Over(StoreUnavailable):
+    """A request was not sent, as nobody waits for its answer any more."""
+
+
+class _Run:
+    """Tasks that are run side by side, until they are over, failed, late or interrupted.
+
+    Args:
+        deadline: theirs.
+        outer: that which one of whose tasks runs them, or None.
+    """
+
+    def __init__(self, deadline: Deadline, outer: _Run | None) -> None:
+        self.deadline = deadline
+        self.ended = False
+        self._outer = outer
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits any more for what its tasks do."""
+        over = self.ended or not self.deadline.remaining()
+        return over or (self._outer is not None and self._outer.is_over)
+
+
 #: That of the task that this thread runs.
-_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar(
-    "deadline", default=None
-)
+_current: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("run", default=None)
 
 
 class Service:
@@ -273,23 +293,19 @@ class Service:
         Raises:
             SecretsError: one of the family, from ``refusals`` or by the kind of failure.
         """
-        deadline = _deadline.get()
+        run = _current.get()
         while True:
-            if deadline and not deadline.remaining():
-                # Nobody waits any more for this thread. Pages that never end would fill the memory.
-                raise StoreUnavailable(
-                    f"{operation} of {self.place} was not sent: "
-                    f"the {deadline.seconds:g} s are over",
-                    hint='OPTIONS["timeout"] is the limit in seconds',
-                )
+            if run and run.is_over:
+                # A thread that was left behind writes nothing any more, and reads no further page.
+                raise _Over(f"{operation} of {self.place} was not sent: it is over")
             self._waits(operation, 1)
             try:
                 reply = self._send(operation, refusals or {}, parameters)
             finally:
                 self._waits(operation, -1)
-            if deadline:
-                deadline.refusal = _throttling(reply)
-                if deadline.refusal and deadline.pause():
+            if run:
+                run.deadline.refusal = _throttling(reply)
+                if run.deadline.refusal and run.deadline.pause():
                     continue
             if isinstance(reply, SecretsError):
                 raise reply
@@ -458,7 +474,10 @@ class LightService(Service):
     def _send(
         self, operation: str, refusals: Refusals, parameters: Mapping[str, Any]
     ) -> dict[str, Any] | SecretsError:
-        answer = self.client.send(operation, parameters)
+        try:
+            answer = self.client.send(operation, parameters)
+        except Exception as exc:  # a frame behind it may have a reply
+            return self._unreadable(operation, type(exc).__name__)
         if answer is None:
             return SecretsError(
                 f"{operation} of {self.name} was not sent: the store was opened to read values",
@@ -644,6 +663,7 @@ def run_all(
     deadline: Deadline,
     services: Sequence[Service],
     done: Callable[[int, int], object] | None = None,
+    settle: bool = False,
 ) -> list[T]:
     """Run tasks in at most `POOL_SIZE` threads, and be back by the deadline whatever they do.
 
@@ -653,23 +673,29 @@ def run_all(
     time-outs (it is a daemon, and holds no lock).
 
     Args:
-        tasks: what to run. The first exception ends the whole.
+        tasks: what to run. The first exception ends the whole: no task begins any more, and those
+            that are under way send nothing more.
         deadline: when to give up.
         services: whom the tasks ask, for the message.
         done: called in this thread after each, with how many are done, and how many there are.
+        settle: after an exception wait for the tasks that are under way, which write, so that it
+            is known what they did.
 
     Returns:
         The results, in the order of ``tasks``.
 
     Raises:
         StoreUnavailable: the deadline passed.
+        SecretsError: the system lets this process have no thread.
         Exception: what a task raised.
     """
     todo = deque(enumerate(tasks))
     finished: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
 
+    run = _Run(deadline, _current.get())
+
     def work() -> None:
-        _deadline.set(deadline)
+        _current.set(run)
         while todo:
             try:
                 index, task = todo.popleft()
@@ -680,33 +706,65 @@ def run_all(
             except BaseException as exc:
                 finished.put((index, None, exc))
 
-    threads = [
-        threading.Thread(target=work, name="kms-secrets", daemon=True)
-        for _ in range(min(POOL_SIZE, len(tasks)))
-    ]
-    for thread in threads:
-        thread.start()
+    threads = _started(work, min(POOL_SIZE, len(tasks)))
     results: dict[int, T] = {}
-    late = False
+    failed: list[BaseException] = []
+    waiting, late = len(tasks), False
     try:
-        while len(results) < len(tasks) and not late:
+        while waiting and not late and (settle or not failed):
             try:
                 index, result, error = finished.get(timeout=deadline.remaining())
             except queue.Empty:
                 late = True
+                continue
+            waiting -= 1
+            if isinstance(error, _Over):
+                late = True
+            elif error is not None:
+                failed.append(error)
+                waiting -= _emptied(todo)
             else:
-                if error is not None:
-                    raise error
                 results[index] = result
                 if done:
                     done(len(results), len(tasks))
     finally:
-        todo.clear()  # whatever ended it, Ctrl-C too: what has not begun does not begin
+        _emptied(todo)  # whatever ended it, Ctrl-C too: what has not begun does not begin
+        run.ended = True
+    if failed:
+        raise failed[0]
     if late:
         raise deadline.refusal or _deadline_passed(deadline, services)
     for thread in threads:
         thread.join()
     return [results[index] for index in range(len(tasks))]
+
+
+def _started(work: Callable[[], None], count: int) -> list[threading.Thread]:
+    """So many threads, or as many as the system lets this process have."""
+    threads: list[threading.Thread] = []
+    for _ in range(count):
+        thread = threading.Thread(target=work, name="kms-secrets", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            break
+        threads.append(thread)
+    if count and not threads:
+        raise SecretsError(
+            "the system lets this process have no thread",
+            hint="raise the limit of processes: `ulimit -u`, or that of the container (pids)",
+        )
+    return threads
+
+
+def _emptied(todo: deque[Any]) -> int:
+    """Take out what has not begun: how many that were. Threads may take some meanwhile."""
+    taken = 0
+    while todo:
+        with contextlib.suppress(IndexError):
+            todo.popleft()
+            taken += 1
+    return taken
 
 
 def _deadline_passed(deadline: Deadline, services: Sequence[Service]) -> StoreUnavailable:

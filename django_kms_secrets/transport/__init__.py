@@ -98,6 +98,7 @@ def _surroundings() -> str:
             return f"{name} is set"
     for variable, usual in _FILES:
         path = os.environ.get(variable, usual)
-        if os.path.exists(os.path.expanduser(path)):  # noqa: PTH110, PTH111 - pathlib costs more
+        full = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111 - pathlib costs more
+        if os.path.exists(full):  # noqa: PTH110
             return f"{path} exists"
     return ""

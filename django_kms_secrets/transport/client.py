@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import random
+import select
 import socket
 import ssl
 import threading
@@ -148,6 +149,7 @@ class Client:
         self._context = context
         self._host = urlsplit(endpoint_url).netloc
         self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
         self._closed = threading.Event()
 
     def send(self, operation: str, parameters: Mapping[str, Any]) -> Answer | None:
@@ -171,8 +173,13 @@ class Client:
         return answer
 
     def close(self) -> None:
-        """Close the connections; no further attempt is made."""
+        """Close the connections, also under a thread that waits; no further attempt is made."""
         self._closed.set()
+        for connection in tuple(self._busy):
+            sock = connection.sock
+            with contextlib.suppress(OSError):  # it is closed meanwhile
+                if sock is not None:
+                    sock.shutdown(socket.SHUT_RDWR)
         while self._idle:
             self._idle.pop().close()
 
@@ -180,7 +187,9 @@ class Client:
         headers = self._headers(operation, body)
         while True:
             connection, is_kept = self._connection()
+            self._busy.add(connection)
             status, lower, content, failure = _exchange(connection, "POST", "/", headers, body)
+            self._busy.discard(connection)
             if failure:
                 connection.close()
             else:
@@ -193,10 +202,13 @@ class Client:
 
     def _connection(self) -> tuple[_Connection, bool]:
         """A connection, and whether it is one that was kept."""
-        try:
-            return self._idle.pop(), True
-        except IndexError:
-            return _Connection(self.meta.endpoint_url, self._timeouts, self._context), False
+        while self._idle:
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                connection = self._idle.pop()
+                if not connection.is_dropped:
+                    return connection, True
+                connection.close()
+        return _Connection(self.meta.endpoint_url, self._timeouts, self._context), False
 
     def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         target, version = _TARGETS[self._service]
@@ -317,6 +329,18 @@ class _Connection(http.client.HTTPConnection):
             self.sock = sock = self._context.wrap_socket(sock, server_hostname=host)
         sock.settimeout(self._read_timeout)
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the other side has closed it, or has sent what nobody asked for.
+
+        A reply that is there before its request is none to it.
+        """
+        if self.sock is None:
+            return True
+        watched = select.poll()  # select.select() knows no descriptors above 1023
+        watched.register(self.sock, select.POLLIN)
+        return bool(watched.poll(0))
+
 
 def _exchange(
     connection: _Connection,
@@ -338,7 +362,8 @@ def _exchange(
             return 0, {}, b"", "ConnectionClosedError"
         lower = {name.lower(): value for name, value in response.getheaders()}
         return response.status, lower, content, ""
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        # ValueError: of a chunk with a size below 0.
         return 0, {}, b"", _failure(exc, connected)
 
 

@@ -41,7 +41,7 @@ def why_not(environ: Mapping[str, str]) -> str:
     if environ.get("AWS_ACCESS_KEY_ID"):
         if not environ.get("AWS_SECRET_ACCESS_KEY"):
             return "AWS_SECRET_ACCESS_KEY is missing"
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             if not _fits_a_header(environ.get(name, "")):
                 return f"{name} does not fit into a header"
         return ""
@@ -90,7 +90,9 @@ def from_reply(reply: object) -> Credentials | None:
     """The credentials in the reply of a container's agent; None if it has none."""
     if not isinstance(reply, dict):
         return None
-    parts = [reply.get(name) for name in ("AccessKeyId", "SecretAccessKey", "Token")]
+    # A token may be null, of credentials that are no session's.
+    token = "" if "Token" in reply and reply["Token"] is None else reply.get("Token")
+    parts = [reply.get("AccessKeyId"), reply.get("SecretAccessKey"), token]
     if not all(isinstance(part, str) and _fits_a_header(part) for part in parts):
         return None
     access_key, secret_key, token = parts

@@ -23,7 +23,7 @@ _VARIABLES = {
 }
 _HEX = set("0123456789abcdef")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_PLAIN_URL = rf"(https?)://({_LABEL}(\.{_LABEL})*)(:[0-9]{{1,5}})?/?"
+_PLAIN_URL = rf"(https?)://({_LABEL}(\.{_LABEL})*)(?P<port>:[0-9]{{1,5}})?/?"
 
 
 def region_of(region: str | None, environ: Mapping[str, str]) -> str:
@@ -50,8 +50,18 @@ def endpoint_of(
         return ""
     other = endpoint_url or environ.get(_VARIABLES[service]) or environ.get("AWS_ENDPOINT_URL")
     if other:
-        return other if re.fullmatch(_PLAIN_URL, other) else ""
+        return other if _is_plain(other) else ""
     return f"https://{service}.{region}.{suffix}"
+
+
+def _is_plain(url: str) -> bool:
+    """Whether it is a scheme and a host, and a port that is not the scheme's own."""
+    match = re.fullmatch(_PLAIN_URL, url)
+    if not match:
+        return False
+    # botocore leaves the scheme's own port out of the Host that it signs.
+    port, own = int((match["port"] or ":1")[1:]), {"http": 80, "https": 443}[match[1]]
+    return 0 < port < 65536 and port != own
 
 
 def _suffix(region: str) -> str:

@@ -105,7 +105,7 @@ def read_error(status: int, body: bytes) -> tuple[str, str]:
         code = "unknown"
     if not isinstance(code, str):
         raise ValueError("no code")
-    code = code.split(":", 1)[0].rpartition("#")[2]
+    code = code.split(":", 1)[0].rpartition("#")[2] or "unknown"
     text = reply.get("message", reply.get("Message"))
     return code, text if isinstance(text, str) else ""
 

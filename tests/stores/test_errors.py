@@ -711,7 +711,7 @@ def test_every_operation_is_bounded_by_the_deadline(remote, aws):
 @pytest.mark.usefixtures("no_threads_left")
 def test_setup_has_a_deadline_too(aws, monkeypatch):
     """Its own: a new table takes longer than a read."""
-    monkeypatch.setattr("django_kms_secrets.backends.credstash.store.TABLE_SECONDS", 0.2)
+    monkeypatch.setattr("django_kms_secrets.backends.credstash.names.TABLE_SECONDS", 0.2)
     for setup, said in (
         (CredStashStore.setup, "no answer within 0.2 s: DescribeTable at DynamoDB at "),
         (CredStashStore.setup_key, "no answer within 0.1 s: DescribeKey at KMS at "),

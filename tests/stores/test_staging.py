@@ -10,6 +10,7 @@ import pytest
 from django_kms_secrets import load
 from django_kms_secrets.backends.capabilities import StagedStore
 from django_kms_secrets.backends.credstash import CredStashStore
+from django_kms_secrets.backends.credstash.names import Names
 from django_kms_secrets.exceptions import SecretNotFound, SecretsError, VersionConflict
 from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS, SecretStr
 
@@ -393,15 +394,15 @@ def test_a_promotion_does_not_overwrite_what_was_staged_meanwhile(
     """Somebody abandons the value and stages another between its read and its promotion."""
     credstash_store.put("KEY", "one")
     credstash_store.stage("KEY", "two")
-    sealed = credstash_store._sealed
+    sealed = Names._sealed
 
-    def meanwhile(name: str, value: str, **options: Any) -> Any:
-        item = sealed(name, value, **options)
+    def meanwhile(names: Names, name: str, value: str, **options: Any) -> Any:
+        item = sealed(names, name, value, **options)
         credstash_store.unstage("KEY")
         credstash_store.stage("KEY", "three")
         return item
 
-    monkeypatch.setattr(credstash_store, "_sealed", meanwhile)
+    monkeypatch.setattr(Names, "_sealed", meanwhile)
     with pytest.raises(VersionConflict, match="somebody else wrote to "):
         credstash_store.promote("KEY")
     assert values(credstash_store) == {PENDING: "three", CURRENT: "one"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -10,6 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from django_kms_secrets import StoreUnavailable
+from django_kms_secrets.aws import LightService
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.transport import client
 from django_kms_secrets.transport.client import Answer, Client
@@ -136,3 +138,70 @@ def test_what_is_done_at_the_deadline_stays_undone(aws):
     assert caught.value.message == (
         "no answer within 0.2 s: GetSecretValue at Secrets Manager at " + server.endpoint
     )
+
+
+def test_a_reply_that_came_before_its_request_is_none(monkeypatch):
+    """A server that sends two replies to one request would be a request behind for ever."""
+    sent, left = threading.Event(), [reply(b"{}", 500)]
+    monkeypatch.setattr(client, "_pause", lambda *_: float(not sent.wait(60)))
+
+    def script(connection):
+        if not left:
+            return connection.sendall(REPLY) or True
+        connection.sendall(left.pop())
+        time.sleep(0.05)  # it is read as far as it goes, and no further
+        connection.sendall(reply(b'{"Plaintext": "b3RoZXI=", "KeyId": "key"}'))
+        sent.set()
+        return True
+
+    with ScriptedServer(script) as server:
+        sender = kms(server.endpoint)
+        answer = sender.send("Decrypt", {"CiphertextBlob": b"x"})
+        sender.close()
+    assert answer.reply["Plaintext"] == b"planted"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("size", [b"-5", b"x"])
+def test_a_chunk_whose_size_is_none_is_no_answer(size, monkeypatch):
+    """What came before it stays in no traceback."""
+    monkeypatch.setattr(client, "_pause", lambda *_: 0.0)
+    head = reply(b"", 200, "Transfer-Encoding: chunked", length=-1)
+    whole = head + b"5\r\nplain\r\n" + size + b"\r\n"
+    with ScriptedServer(lambda connection: connection.sendall(whole)) as server:
+        sender = kms(server.endpoint)
+        answer = sender.send("Decrypt", {"CiphertextBlob": b"x"})
+        sender.close()
+    assert answer == Answer(failure="ConnectionClosedError")
+
+
+def test_whatever_it_raises_is_an_error_without_a_traceback_behind_it():
+    """Its frames have replies and keys in them."""
+    service = LightService(kms("http://localhost:1"), "KMS")
+    service.client.send = lambda *_: [][0]
+    with pytest.raises(StoreUnavailable, match=r"cannot be read \(IndexError\)") as caught:
+        service.call("Decrypt")
+    assert caught.value.__context__ is None
+
+
+def test_closing_ends_what_waits():
+    """A server that says nothing holds no thread and no socket after that."""
+    arrived, ended = threading.Event(), threading.Event()
+
+    def script(connection):
+        arrived.set()
+        ended.wait(60)
+
+    with ScriptedServer(script) as server:
+        sender = kms(server.endpoint)
+        answers: list[Answer | None] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(sender.send("Decrypt", {"CiphertextBlob": b"x"}))
+        )
+        thread.start()
+        assert arrived.wait(60)
+        sender.close()
+        thread.join(50)  # it would read for 60 seconds
+        assert not thread.is_alive()
+        ended.set()
+    assert [answer.failure for answer in answers] == ["ConnectionClosedError"]

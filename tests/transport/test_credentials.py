@@ -154,13 +154,19 @@ def assert_the_same_error() -> None:
     assert mine.value.__context__ is None
 
 
+def test_credentials_of_no_session_have_no_token(set_environment):
+    with ScriptedServer(script(reply(json.dumps({**GOOD, "Token": None}).encode()))) as agent:
+        set_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=agent.endpoint)
+        assert ours()[2] == ""
+        assert theirs()[2] is None
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {},
         [],
         {"AccessKeyId": "A"},
-        {**GOOD, "Token": None},
         {**GOOD, "SecretAccessKey": 7},
         {**GOOD, "Token": "planted\r\nX-Header: x"},
     ],

@@ -110,6 +110,10 @@ def test_region_and_endpoint_are_those_of_a_boto3_client(
         "http://localhost\n",
         "http://localhost:port",
         " http://localhost",
+        "http://localhost:0",
+        "http://localhost:99999",
+        "http://localhost:80",
+        "https://localhost:443",
     ],
 )
 def test_an_endpoint_that_is_no_plain_url_is_left_to_boto3(url):

@@ -138,6 +138,17 @@ def test_a_configuration_file_elsewhere_needs_boto3(variable, tmp_path, set_envi
     assert why() == f"{file} exists"
 
 
+@pytest.mark.parametrize("variable", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
+def test_a_configuration_file_may_be_named_by_another_variable(
+    variable, tmp_path, set_environment, monkeypatch
+):
+    """botocore expands it, as of a file of variables that no shell has read."""
+    (tmp_path / "elsewhere").touch()
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path))
+    set_environment(**{variable: "$ELSEWHERE/elsewhere"})
+    assert why() == "$ELSEWHERE/elsewhere exists"
+
+
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_where_the_system_has_proxies_and_certificates_of_its_own_boto3_knows(
     platform, monkeypatch
@@ -156,7 +167,9 @@ def test_half_of_the_credentials_are_an_error_of_boto3s(set_environment):
     assert why() == "AWS_SECRET_ACCESS_KEY is missing"
 
 
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize(
+    "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+)
 def test_keys_that_fit_into_no_header_are_left_to_boto3(name, set_environment):
     set_environment(**{name: "planted\n"})
     assert why() == f"{name} does not fit into a header"

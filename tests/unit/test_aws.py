@@ -114,6 +114,82 @@ def test_the_first_error_ends_the_whole_and_what_was_not_begun_is_not_begun():
     assert len(begun) <= POOL_SIZE
 
 
+def test_after_an_error_what_is_under_way_sends_nothing_more():
+    """Also not in tasks that a task runs: a write that nobody waits for would be one unseen."""
+    asked, failed = threading.Event(), threading.Event()
+    sent = []
+
+    class Noting(Service):
+        def _send(self, operation: str, *_: object) -> dict[str, object]:
+            sent.append(operation)
+            return {}
+
+    noting = Noting(None, "KMS")
+    noting.client = type("Client", (), {"meta": type("Meta", (), {"endpoint_url": "here"})})
+
+    def inner() -> None:
+        noting.call("First")
+        asked.set()
+        assert failed.wait(PATIENCE)
+        noting.call("Second")
+
+    def fails() -> None:
+        assert asked.wait(PATIENCE)
+        raise SecretsError("the first")
+
+    try:
+        with pytest.raises(SecretsError, match="the first"):
+            run([fails, lambda: run([inner])])
+    finally:
+        failed.set()
+    for thread in ours():
+        thread.join(PATIENCE)
+    assert sent == ["First"]
+
+
+def test_tasks_that_write_may_be_waited_for_after_an_error():
+    """What they did is known then; none begins."""
+    under_way, failed = threading.Event(), threading.Event()
+    ended = []
+
+    def fails() -> None:
+        assert under_way.wait(PATIENCE)
+        failed.set()
+        raise SecretsError("the first")
+
+    def writes() -> None:
+        under_way.set()
+        assert failed.wait(PATIENCE)
+        ended.append(1)
+
+    with pytest.raises(SecretsError, match="the first"):
+        run_all(
+            [fails, *[writes] * (POOL_SIZE - 1), *[lambda: ended.append(2)] * 100],
+            deadline=Deadline(PATIENCE),
+            services=[],
+            settle=True,
+        )
+    assert ended.count(1) == POOL_SIZE - 1
+
+
+def test_as_many_threads_as_there_may_be(monkeypatch):
+    """A limit of processes makes it slower; only none at all is an error."""
+    start, left = threading.Thread.start, [1, 1]
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "kms-secrets":
+            if not left:
+                raise RuntimeError("can't start new thread")
+            left.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert run([lambda number=number: number for number in range(9)]) == list(range(9))
+    with pytest.raises(SecretsError, match="no thread") as caught:
+        run([lambda: 1])
+    assert "pids" in caught.value.hint
+
+
 def test_an_interruption_in_a_task_reaches_the_caller():
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -359,7 +359,8 @@ class Names:
             return None
 
         deadline = Deadline(self.timeouts.for_many(len(names)))
-        _whole(self._run([partial(one, name) for name in names], deadline), self.place, failed)
+        tasks = [partial(one, name) for name in names]
+        _whole(self._run(tasks, deadline, settle=True), self.place, failed)
 
     # Setting up
 
@@ -391,8 +392,10 @@ class Names:
         tasks: Sequence[Callable[[], T]],
         deadline: Deadline | None = None,
         done: Callable[[int, int], object] | None = None,
+        *,
+        settle: bool = False,
     ) -> list[T]:
-        return self._run_by(tasks, deadline or self._limit(), done)
+        return self._run_by(tasks, deadline or self._limit(), done, settle=settle)
 
 
 def _outcome(read: Callable[[], Secret]) -> Secret | SecretsError | None:

@@ -454,12 +454,15 @@ class CredStashStore(
         tasks: Sequence[Callable[[], T]],
         deadline: Deadline | None = None,
         done: Callable[[int, int], object] | None = None,
+        *,
+        settle: bool = False,
     ) -> list[T]:
         return run_all(
             tasks,
             deadline=deadline or Deadline(self.timeouts.overall),
             services=self._opened(),
             done=done,
+            settle=settle,
         )
 
 

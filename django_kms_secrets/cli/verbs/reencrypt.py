@@ -151,7 +151,7 @@ def _reencrypt(store: BaseStore, names: Sequence[str], console: Console) -> None
         changed, rest = sum(outcomes), len(names) - len(outcomes)
         console.say(
             f"{store.place}: {changed} re-encrypted, {len(outcomes) - changed} were already"
-            + (f", {rest} not done" if rest else "")
+            + (f", {rest} not known to be done" if rest else "")
         )
 
 
