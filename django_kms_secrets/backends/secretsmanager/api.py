@@ -153,6 +153,7 @@ class Api:
             },
             Name=secret_id,
             SecretString=value,
+            ClientRequestToken=_token(),
             **({"KmsKeyId": key_id} if key_id else {}),
         )
         return str(reply["VersionId"])
@@ -160,7 +161,10 @@ class Api:
     def put(self, secret_id: str, value: str) -> str:
         """PutSecretValue, which makes the value current; gives the version id."""
         self._check_size(secret_id, value)
-        return str(self._call("PutSecretValue", secret_id, SecretString=value)["VersionId"])
+        reply = self._call(
+            "PutSecretValue", secret_id, SecretString=value, ClientRequestToken=_token()
+        )
+        return str(reply["VersionId"])
 
     def swap(
         self,
@@ -191,7 +195,7 @@ class Api:
         self._check_size(secret_id, value)
         if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
-        token = str(uuid.uuid4())
+        token = _token()
         label = f"django-kms-secrets-{token}"
         self._call(
             "PutSecretValue",
@@ -417,6 +421,15 @@ class Api:
 
     def _shown(self, secret_id: str) -> str:
         return secret_id.removeprefix(self._prefix)
+
+
+def _token() -> str:
+    """What makes a write the same one when it is sent again, after a lost answer or throttling.
+
+    botocore's own would be another one each time that `Service.call` sends it. It becomes the
+    version id.
+    """
+    return str(uuid.uuid4())
 
 
 def _is_missing(code: str, message: str) -> bool:
