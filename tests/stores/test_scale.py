@@ -156,6 +156,46 @@ def test_names_of_their_own_are_written_side_by_side_through_throttling(aws):
         assert texts(store.get_many(None)) == values()
 
 
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_is_throttled_is_sent_again_with_its_token(aws, reason):
+    tokens: list[str] = []
+
+    def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation != "TransactWriteItems":
+            return None
+        tokens.append(body["ClientRequestToken"])
+        reasons = [{"Code": "None"}, {"Code": reason}]
+        kind = "TransactionCanceledException"
+        reply = {"__type": kind, "message": "cancelled", "CancellationReasons": reasons}
+        return (400, reply) if len(tokens) <= 3 else None
+
+    with CredStashStore() as store:
+        store.setup()
+        store.setup_key()
+        aws.faults.append(throttled)
+        store.put_many({"A": "1", "B": "2"})
+        assert texts(store.get_many(None)) == {"A": "1", "B": "2"}
+    assert len(tokens) == 4
+    assert len({*tokens}) == 1
+
+
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_secrets_that_are_throttled_within_a_batch_are_asked_for_again(aws, transport):
+    """The reply is a success, with an entry for each that was not read."""
+    with SecretsManagerStore(prefix="n/") as store:
+        store.put_many({"A": "1"})
+    failed = [
+        {"SecretId": f"n/{name}", "ErrorCode": "ThrottlingException", "Message": "Rate exceeded"}
+        for name in ("A", "GONE")
+    ]
+    reply = (200, {"SecretValues": [], "Errors": failed})
+    aws.faults.append(lambda sent, _: reply if sent == "BatchGetSecretValue" else None)
+    with SecretsManagerStore(prefix="n/", transport=transport).reading() as store:
+        assert texts(store.get_many(["A", "GONE"])) == {"A": "1"}
+
+
 def test_what_is_done_is_shown_up_to_the_whole(aws, credstash):
     shown: list[tuple[int, int]] = []
     with credstash.followed(lambda *done: shown.append(done)):

@@ -34,6 +34,9 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 PAGES_ALONE = 3
 SEGMENTS = 4
 
+#: Reasons of a cancelled transaction that pass.
+_TOO_MANY = {"ProvisionedThroughputExceeded", "ThrottlingError"}
+
 #: What a read of values needs, and what a listing needs.
 RECORD = ("name", "version", "key", "contents", "hmac", "digest")
 LISTING = ("name", "version", "comment")
@@ -374,12 +377,15 @@ class Table:
         ]
         if clashes:
             return self._raced(clashes)
-        causes = ", ".join(sorted({reason for reason in reasons if reason != "None"}))
-        return StoreUnavailable(
+        causes = {reason for reason in reasons if reason != "None"}
+        cancelled = StoreUnavailable(
             f"TransactWriteItems was cancelled by {self._dynamodb.place} "
-            f"({causes or 'no reason given'}); nothing was stored",
+            f"({', '.join(sorted(causes)) or 'no reason given'}); nothing was stored",
             hint="try again",
         )
+        # It is sent again with the same token, which only a success uses up.
+        cancelled.is_momentary = bool(causes) and causes <= _TOO_MANY
+        return cancelled
 
 
 class _Large(Exception):

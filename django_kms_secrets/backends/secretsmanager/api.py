@@ -139,7 +139,7 @@ class Api:
             VersionConflict: it exists.
             WaitsForDeletion: it existed, and its name is not free yet.
         """
-        self._check_size(secret_id, value)
+        self.check_size(secret_id, value)
         name = self._shown(secret_id)
         reply = self._service.call(
             "CreateSecret",
@@ -160,7 +160,7 @@ class Api:
 
     def put(self, secret_id: str, value: str) -> str:
         """PutSecretValue, which makes the value current; gives the version id."""
-        self._check_size(secret_id, value)
+        self.check_size(secret_id, value)
         reply = self._call(
             "PutSecretValue", secret_id, SecretString=value, ClientRequestToken=_token()
         )
@@ -192,7 +192,7 @@ class Api:
             VersionConflict: another version is at that stage.
             SecretNotFound: there is no such secret.
         """
-        self._check_size(secret_id, value)
+        self.check_size(secret_id, value)
         if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
         token = _token()
@@ -304,21 +304,37 @@ class Api:
         # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
         # deletion, is not there; anything else must not look as if it were not there.
         failures = reply.get("Errors", ())
-        for failure in failures:
-            if not _is_missing(failure["ErrorCode"], failure.get("Message", "")):
-                # The batch was allowed, or there would be no such reply.
-                raise self._service.refused(
-                    "GetSecretValue",
-                    failure["ErrorCode"],
-                    {"Error": {"Message": failure.get("Message", "no reason given")}},
-                    subject=self._shown(failure["SecretId"]),
-                )
+        again = [failure["SecretId"] for failure in failures if self._is_throttled(failure)]
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
             raise StoreUnavailable(
                 f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
                 hint="try again",
             )
-        return [self._current(entry) for entry in reply["SecretValues"]]
+        found = [self._current(entry) for entry in reply["SecretValues"]]
+        for secret_id in again:  # each as a request of its own, which bears throttling
+            with contextlib.suppress(SecretNotFound):
+                found.append(self.value(secret_id))
+        return found
+
+    def _is_throttled(self, failure: Mapping[str, Any]) -> bool:
+        """Whether one secret of a batch may be asked for again; False if it is not there.
+
+        Raises:
+            SecretsError: it failed otherwise.
+        """
+        code, message = failure["ErrorCode"], failure.get("Message", "")
+        if _is_missing(code, message):
+            return False
+        # The batch was allowed, or there would be no such reply.
+        error = self._service.refused(
+            "GetSecretValue",
+            code,
+            {"Error": {"Message": message or "no reason given"}},
+            subject=self._shown(failure["SecretId"]),
+        )
+        if isinstance(error, StoreUnavailable) and error.is_momentary:
+            return True
+        raise error
 
     def _current(self, entry: dict[str, Any]) -> dict[str, Any]:
         # AWS answers with the current version. moto 5.2 answers with the one written last, which
@@ -404,7 +420,12 @@ class Api:
             names=names,
         )
 
-    def _check_size(self, secret_id: str, value: str) -> None:
+    def check_size(self, secret_id: str, value: str) -> None:
+        """See that the service takes a value.
+
+        Raises:
+            SecretsError: it is empty or too large.
+        """
         name = self._shown(secret_id)
         if not value:
             raise SecretsError(
