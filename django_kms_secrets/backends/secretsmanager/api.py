@@ -49,6 +49,8 @@ class Api:
         place: the store, as errors name it.
         prefix: what errors leave out at the beginning of a name.
         run: runs tasks side by side within the deadline of the store's operation.
+        lengthen: takes how many records there are, as soon as that is known, for the deadline.
+        show: as of `BaseStore.followed`.
 
     Attributes:
         place, run: as given.
@@ -59,9 +61,13 @@ class Api:
         service: Service,
         place: str,
         prefix: str,
-        run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+        run: Callable[..., list[Any]],
+        lengthen: Callable[[int], object],
+        show: Callable[[int, int], object] | None,
     ) -> None:
         self._service = service
+        self._lengthen = lengthen
+        self._show = show
         self._prefix = prefix
         self.run = run
         self.place = place
@@ -90,15 +96,27 @@ class Api:
             partial(self._batch, secret_ids[start : start + BATCH_IDS])
             for start in range(0, len(secret_ids), BATCH_IDS)
         ]
-        return [entry for batch in self.run(batches) for entry in batch]
+        total = len(secret_ids)
+        self._lengthen(total)
+        show = self._show
+
+        def records(done: int, _: int) -> None:
+            if show:
+                show(min(done * BATCH_IDS, total), total)
+
+        return [entry for batch in self.run(batches, records) for entry in batch]
 
     def entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         """ListSecrets, 100 a request: the secrets whose names begin with the prefix."""
         request: dict[str, Any] = {"MaxResults": 100}
         if prefix:
             request["Filters"] = [{"Key": "name", "Values": [prefix]}]
+        found = 0
         while True:
-            reply = self._service.call("ListSecrets", **request)
+            # Each page as a task: its deadline is that of the moment, which grows with the listing.
+            (reply,) = self.run([partial(self._service.call, "ListSecrets", **request)])
+            found += len(reply["SecretList"])
+            self._lengthen(found)
             for entry in reply["SecretList"]:
                 # What is pruned later depends on this, so the filter is not taken on trust.
                 mine = entry["Name"].startswith(prefix) and entry["Name"] != prefix
