@@ -245,7 +245,7 @@ def test_a_listing_has_the_time_of_as_many_records_as_it_is_long(aws, monkeypatc
 @pytest.mark.parametrize("refused", ["", "x" * 70_000])
 def test_a_value_that_is_refused_is_found_before_any_is_written(aws, refused):
     with SecretsManagerStore(prefix="n/") as store:
-        with pytest.raises(SecretsError, match=r"^BAD "), aws.counted() as requests:
+        with aws.counted() as requests, pytest.raises(SecretsError, match=r"^BAD "):
             store.put_many({"A": "1", "BAD": refused})
         assert not requests
 

@@ -289,9 +289,10 @@ class Writes:
 
     def one(self, name: str, value: str) -> None:
         """Write one name; a failure is kept, so that others that have begun are waited for."""
+        self._open[name] = None  # before it is asked whether to begin, so that none is missed
         if self.failed:
+            del self._open[name]
             return
-        self._open[name] = None
         try:
             (self.stored[name],) = self._names.put_many({name: value})
         except StoreUnavailable as exc:  # it may be stored nevertheless: an answer may be lost
@@ -325,8 +326,8 @@ class Writes:
             )
 
     def _unknown(self) -> list[str]:
-        # Asked before what is stored, so that one that ends in between is not missing in both.
-        return sorted(self._open)
+        # One that ends in between is in both.
+        return [name for name in sorted(self._open) if name not in self.stored]
 
 
 def _age(versions: Iterable[SecretVersion]) -> Age:
