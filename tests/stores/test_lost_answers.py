@@ -48,6 +48,81 @@ def test_a_put_that_was_stored_and_whose_answer_was_lost_is_no_conflict(credstas
     assert len(credstash.history("KEY")) == 1
 
 
+def lost_then_throttled(aws, operation: str) -> None:
+    """The first answer is lost, and then the client's other three attempts are throttled."""
+    sent = []
+
+    def throttled(asked: str, _: dict):
+        sent.extend([asked] * (asked == operation))
+        return (400, "ThrottlingException") if 2 <= len(sent) <= 4 and asked == operation else None
+
+    aws.unanswered.add(operation)
+    aws.faults.append(throttled)
+
+
+@pytest.fixture
+def _hasty(monkeypatch):
+    """Nobody pauses."""
+
+    class Clock:
+        sleep = staticmethod(lambda _: None)
+
+    monkeypatch.setattr("botocore.endpoint.time", Clock)
+    monkeypatch.setattr("django_kms_secrets.aws._THROTTLED_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_transaction_whose_answer_was_lost_is_the_same_one_after_throttling(credstash, aws):
+    lost_then_throttled(aws, "TransactWriteItems")
+    credstash.put_many({"A": "1", "B": "2"})
+    assert [(e.name, int(e.version)) for e in credstash.list_secrets()] == [("A", 1), ("B", 1)]
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_record_whose_answer_was_lost_is_known_by_its_key_after_throttling(credstash, aws):
+    lost_then_throttled(aws, "PutItem")
+    assert int(credstash.put("A", "1").version) == 1
+    lost_then_throttled(aws, "PutItem")
+    credstash.stage("A", "2")
+    assert len(credstash.history("A")) == 2
+
+
+def test_a_put_whose_answer_was_lost_and_that_was_overtaken_was_stored(credstash, aws):
+    """It is not said that nothing was."""
+
+    def overtake(operation: str, body: dict):
+        if operation == "PutItem" and "PutItem" not in aws.unanswered and not done:
+            done.append(operation)
+            with CredStashStore() as other:
+                other.put_version("KEY", "other", version="50")
+
+    done: list[str] = []
+    aws.unanswered.add("PutItem")
+    aws.faults.append(overtake)
+    with pytest.raises(VersionConflict, match="version 0000000000000000001 was stored"):
+        credstash.put("KEY", "mine")
+    assert [int(e.version) for e in credstash.history("KEY")] == [1, 50]
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_new_secret_whose_answer_was_lost_is_the_same_one_after_throttling(aws):
+    with SecretsManagerStore(prefix="p/") as store:
+        lost_then_throttled(aws, "CreateSecret")
+        store.put_many({"A": "1"})
+        assert store.get("A").value == "1"
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_value_whose_answer_was_lost_is_the_same_version_after_throttling(aws):
+    """Or the value before it would lose AWSPREVIOUS to a copy of the new one."""
+    with SecretsManagerStore(prefix="p/") as store:
+        store.put("A", "old")
+        lost_then_throttled(aws, "PutSecretValue")
+        store.put_many({"A": "new"})
+        stages = {stage: found.value for stage, found in store.get_stages("A").items()}
+    assert stages == {"CURRENT": "new", "PREVIOUS": "old"}
+
+
 def test_a_put_that_a_higher_number_overtook_is_a_conflict(credstash, aws):
     """Nothing reports a version as stored that is not the newest."""
     credstash.put("KEY", "one")

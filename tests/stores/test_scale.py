@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from django_kms_secrets import aws as aws_module
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.credstash.table import PAGES_ALONE, SEGMENTS
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
-from django_kms_secrets.exceptions import SecretIntegrityError, StoreUnavailable
+from django_kms_secrets.exceptions import SecretIntegrityError, SecretsError, StoreUnavailable
 from django_kms_secrets.transport import client
 
 if TYPE_CHECKING:
@@ -156,6 +157,46 @@ def test_names_of_their_own_are_written_side_by_side_through_throttling(aws):
         assert texts(store.get_many(None)) == values()
 
 
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_is_throttled_is_sent_again_with_its_token(aws, reason):
+    tokens: list[str] = []
+
+    def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation != "TransactWriteItems":
+            return None
+        tokens.append(body["ClientRequestToken"])
+        reasons = [{"Code": "None"}, {"Code": reason}]
+        kind = "TransactionCanceledException"
+        reply = {"__type": kind, "message": "cancelled", "CancellationReasons": reasons}
+        return (400, reply) if len(tokens) <= 3 else None
+
+    with CredStashStore() as store:
+        store.setup()
+        store.setup_key()
+        aws.faults.append(throttled)
+        store.put_many({"A": "1", "B": "2"})
+        assert texts(store.get_many(None)) == {"A": "1", "B": "2"}
+    assert len(tokens) == 4
+    assert len({*tokens}) == 1
+
+
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_secrets_that_are_throttled_within_a_batch_are_asked_for_again(aws, transport):
+    """The reply is a success, with an entry for each that was not read."""
+    with SecretsManagerStore(prefix="n/") as store:
+        store.put_many({"A": "1"})
+    failed = [
+        {"SecretId": f"n/{name}", "ErrorCode": "ThrottlingException", "Message": "Rate exceeded"}
+        for name in ("A", "GONE")
+    ]
+    reply = (200, {"SecretValues": [], "Errors": failed})
+    aws.faults.append(lambda sent, _: reply if sent == "BatchGetSecretValue" else None)
+    with SecretsManagerStore(prefix="n/", transport=transport).reading() as store:
+        assert texts(store.get_many(["A", "GONE"])) == {"A": "1"}
+
+
 def test_what_is_done_is_shown_up_to_the_whole(aws, credstash):
     shown: list[tuple[int, int]] = []
     with credstash.followed(lambda *done: shown.append(done)):
@@ -163,6 +204,90 @@ def test_what_is_done_is_shown_up_to_the_whole(aws, credstash):
     assert shown == [(number, NAMES) for number in range(1, NAMES + 1)]
     credstash.get_many(None)
     assert len(shown) == NAMES, "nobody follows any more"
+
+
+def test_what_is_done_of_batches_is_shown_in_records(aws):
+    shown: list[tuple[int, int]] = []
+    with SecretsManagerStore(prefix="n/") as store:
+        store.put_many({f"N{number}": "1" for number in range(45)})
+        with store.followed(lambda *done: shown.append(done)):
+            store.get_many(None)
+    assert shown == [(20, 45), (40, 45), (45, 45)]
+
+
+def test_a_listing_has_the_time_of_as_many_records_as_it_is_long(aws, monkeypatch):
+    """Known while it is read: each page may take what the records up to there may."""
+    limits: list[float] = []
+    original = aws_module.Deadline.lengthen
+
+    def lengthen(self: aws_module.Deadline, seconds: float) -> None:
+        original(self, seconds)
+        limits.append(self.seconds)
+
+    def listed(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation == "BatchGetSecretValue":
+            return 400, "AccessDeniedException"
+        page = int(body.get("NextToken", 0))
+        entries = [{"Name": f"n/{page}-{n}", "ARN": "arn:aws:x"} for n in range(100)]
+        more = {"NextToken": str(page + 1)} if page < 24 else {}
+        return 200, {"SecretList": entries, **more}
+
+    monkeypatch.setattr(aws_module.Deadline, "lengthen", lengthen)
+    aws.faults.append(listed)
+    with (
+        SecretsManagerStore(prefix="n/", timeout=20) as store,
+        pytest.raises(SecretsError, match="BatchGetSecretValue"),
+    ):
+        store.get_many(None)
+    assert limits[:25] == [20.0] * 10 + [40.0] * 10 + [60.0] * 5
+
+
+@pytest.mark.parametrize("refused", ["", "x" * 70_000])
+def test_a_value_that_is_refused_is_found_before_any_is_written(aws, refused):
+    with SecretsManagerStore(prefix="n/") as store:
+        with aws.counted() as requests, pytest.raises(SecretsError, match=r"^BAD "):
+            store.put_many({"A": "1", "BAD": refused})
+        assert not requests
+
+
+def held(aws: EmbeddedAWS, names: set[str], meanwhile: Any = lambda: None) -> threading.Event:
+    """Let the service take up these names only when the event is set."""
+    release = threading.Event()
+
+    def hold(operation: str, body: dict[str, Any]) -> Refusal | None:
+        if operation == "CreateSecret" and body["Name"].removeprefix("n/") in names:
+            meanwhile()
+            release.wait(30)
+        return None
+
+    aws.faults.append(hold)
+    return release
+
+
+def test_a_write_that_is_under_way_at_the_deadline_is_named_as_unknown(aws):
+    release = held(aws, {"SLOW"})
+    with SecretsManagerStore(prefix="n/", timeout=3, read_timeout=10) as store:
+        with pytest.raises(StoreUnavailable) as caught:
+            store.put_many({"A": "1", "SLOW": "2"})
+        release.set()
+    assert caught.value.message.endswith(
+        "; but stored meanwhile: A; not known whether stored: SLOW"
+    )
+
+
+def test_writes_that_are_interrupted_are_named_in_the_log(aws, caplog):
+    """As by Ctrl-C, which comes to the thread that waits."""
+    release = held(aws, {"SLOW"})
+
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with SecretsManagerStore(prefix="n/") as store, store.followed(interrupt):
+        with pytest.raises(KeyboardInterrupt):
+            store.put_many({"A": "planted", "SLOW": "planted"})
+        release.set()
+    assert "stored: A; not known whether stored: SLOW" in caplog.text
+    assert "planted" not in caplog.text
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

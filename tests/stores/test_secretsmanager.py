@@ -580,7 +580,7 @@ BATCH_ERRORS = {
         "allow kms:Decrypt on its key, and check that the key is enabled",
     ),
     "InternalServiceError": (StoreUnavailable, "a fault at the service", "try again"),
-    "ThrottlingException": (StoreUnavailable, "too many requests", "try again"),
+    "LimitExceededException": (StoreUnavailable, "too many requests", "try again"),
     "SomethingNew": (SecretsError, "(SomethingNew)", "look up SomethingNew"),
     "InvalidRequestException": (SecretsError, "(InvalidRequestException)", "look up Invalid"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 #: page needs 100 ms to come, as large ones do; more segments only hold more pages in memory.
 PAGES_ALONE = 3
 SEGMENTS = 4
+
+#: Reasons of a cancelled transaction that pass.
+_TOO_MANY = {"ProvisionedThroughputExceeded", "ThrottlingError"}
 
 #: What a read of values needs, and what a listing needs.
 RECORD = ("name", "version", "key", "contents", "hmac", "digest")
@@ -119,12 +123,9 @@ class Table:
             VersionConflict: it exists, or a newer one was written at the same time.
         """
         name = item["name"]
-        stored = self._put_new(item)
-        newest = self.newest(name, ("name", "version", "key"))
-        # The condition also fails when botocore repeats a write whose answer was lost. No two
-        # records have the same data key, so the key tells whose record it is.
-        if not stored and not any(found.get("key") == item["key"] for found in newest):
+        if not self._put_new(item):
             raise self._raced([name])
+        newest = self.newest(name, ("name", "version"))
         if any(found["version"] > item["version"] for found in newest):
             raise VersionConflict(
                 f"{name} version {item['version']} was stored in {self._place}, but somebody else "
@@ -159,11 +160,15 @@ class Table:
         deletes = [{"Delete": self._conditional(item)} for item in old.values()]
         checks = [{"ConditionCheck": self._conditional(item)} for item in unchanged]
         names = [item["name"] for item in (*items, *old.values(), *unchanged)]
-        # botocore adds a ClientRequestToken: repeated after a lost answer, it is no second write.
+        # With a token of its own it is no second write when it is sent again after a lost answer:
+        # DynamoDB repeats the success of the first. botocore's own token would be another one when
+        # `Service.call` sends it again after throttling.
+        # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
         self._call(
             "TransactWriteItems",
             {"TransactionCanceledException": lambda reply: self._cancelled(names, reply)},
             TransactItems=[*puts, *deletes, *checks],
+            ClientRequestToken=str(uuid.uuid4()),
         )
 
     def put_pending(self, item: Item) -> bool:
@@ -172,10 +177,7 @@ class Table:
         Returns:
             False if there is another one already.
         """
-        if self._put_new(item):
-            return True
-        found = self.version(item["name"], item["version"])
-        return found is not None and found.get("key") == item["key"]
+        return self._put_new(item)
 
     def delete(self, name: str, version: str) -> None:
         """Delete one version."""
@@ -318,12 +320,17 @@ class Table:
         return item
 
     def _put_new(self, item: Item) -> bool:
-        """Write a version; False if it exists."""
+        """Write a version; False if another writer's exists."""
         try:
             self._call("PutItem", self._if_not([item["name"]]), **self._put_request(item))
         except VersionConflict:
-            return False
-        return True
+            pass
+        else:
+            return True
+        # The condition also fails when a write whose answer was lost is sent again. No two records
+        # have the same data key, so the key tells whose record it is.
+        found = self.version(item["name"], item["version"])
+        return found is not None and found.get("key") == item["key"]
 
     def _put_request(self, item: Item, old: Item | None = None) -> dict[str, Any]:
         typed = {
@@ -370,12 +377,15 @@ class Table:
         ]
         if clashes:
             return self._raced(clashes)
-        causes = ", ".join(sorted({reason for reason in reasons if reason != "None"}))
-        return StoreUnavailable(
+        causes = {reason for reason in reasons if reason != "None"}
+        cancelled = StoreUnavailable(
             f"TransactWriteItems was cancelled by {self._dynamodb.place} "
-            f"({causes or 'no reason given'}); nothing was stored",
+            f"({', '.join(sorted(causes)) or 'no reason given'}); nothing was stored",
             hint="try again",
         )
+        # It is sent again with the same token, which only a success uses up.
+        cancelled.is_momentary = bool(causes) and causes <= _TOO_MANY
+        return cancelled
 
 
 class _Large(Exception):

@@ -49,6 +49,8 @@ class Api:
         place: the store, as errors name it.
         prefix: what errors leave out at the beginning of a name.
         run: runs tasks side by side within the deadline of the store's operation.
+        lengthen: takes how many records there are, as soon as that is known, for the deadline.
+        show: as of `BaseStore.followed`.
 
     Attributes:
         place, run: as given.
@@ -59,9 +61,13 @@ class Api:
         service: Service,
         place: str,
         prefix: str,
-        run: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+        run: Callable[..., list[Any]],
+        lengthen: Callable[[int], object],
+        show: Callable[[int, int], object] | None,
     ) -> None:
         self._service = service
+        self._lengthen = lengthen
+        self._show = show
         self._prefix = prefix
         self.run = run
         self.place = place
@@ -90,15 +96,27 @@ class Api:
             partial(self._batch, secret_ids[start : start + BATCH_IDS])
             for start in range(0, len(secret_ids), BATCH_IDS)
         ]
-        return [entry for batch in self.run(batches) for entry in batch]
+        total = len(secret_ids)
+        self._lengthen(total)
+        show = self._show
+
+        def records(done: int, _: int) -> None:
+            if show:
+                show(min(done * BATCH_IDS, total), total)
+
+        return [entry for batch in self.run(batches, records) for entry in batch]
 
     def entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         """ListSecrets, 100 a request: the secrets whose names begin with the prefix."""
         request: dict[str, Any] = {"MaxResults": 100}
         if prefix:
             request["Filters"] = [{"Key": "name", "Values": [prefix]}]
+        found = 0
         while True:
-            reply = self._service.call("ListSecrets", **request)
+            # Each page as a task: its deadline is that of the moment, which grows with the listing.
+            (reply,) = self.run([partial(self._service.call, "ListSecrets", **request)])
+            found += len(reply["SecretList"])
+            self._lengthen(found)
             for entry in reply["SecretList"]:
                 # What is pruned later depends on this, so the filter is not taken on trust.
                 mine = entry["Name"].startswith(prefix) and entry["Name"] != prefix
@@ -139,7 +157,7 @@ class Api:
             VersionConflict: it exists.
             WaitsForDeletion: it existed, and its name is not free yet.
         """
-        self._check_size(secret_id, value)
+        self.check_size(secret_id, value)
         name = self._shown(secret_id)
         reply = self._service.call(
             "CreateSecret",
@@ -153,14 +171,18 @@ class Api:
             },
             Name=secret_id,
             SecretString=value,
+            ClientRequestToken=_token(),
             **({"KmsKeyId": key_id} if key_id else {}),
         )
         return str(reply["VersionId"])
 
     def put(self, secret_id: str, value: str) -> str:
         """PutSecretValue, which makes the value current; gives the version id."""
-        self._check_size(secret_id, value)
-        return str(self._call("PutSecretValue", secret_id, SecretString=value)["VersionId"])
+        self.check_size(secret_id, value)
+        reply = self._call(
+            "PutSecretValue", secret_id, SecretString=value, ClientRequestToken=_token()
+        )
+        return str(reply["VersionId"])
 
     def swap(
         self,
@@ -188,10 +210,10 @@ class Api:
             VersionConflict: another version is at that stage.
             SecretNotFound: there is no such secret.
         """
-        self._check_size(secret_id, value)
+        self.check_size(secret_id, value)
         if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
-        token = str(uuid.uuid4())
+        token = _token()
         label = f"django-kms-secrets-{token}"
         self._call(
             "PutSecretValue",
@@ -300,21 +322,37 @@ class Api:
         # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
         # deletion, is not there; anything else must not look as if it were not there.
         failures = reply.get("Errors", ())
-        for failure in failures:
-            if not _is_missing(failure["ErrorCode"], failure.get("Message", "")):
-                # The batch was allowed, or there would be no such reply.
-                raise self._service.refused(
-                    "GetSecretValue",
-                    failure["ErrorCode"],
-                    {"Error": {"Message": failure.get("Message", "no reason given")}},
-                    subject=self._shown(failure["SecretId"]),
-                )
+        again = [failure["SecretId"] for failure in failures if self._is_throttled(failure)]
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
             raise StoreUnavailable(
                 f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
                 hint="try again",
             )
-        return [self._current(entry) for entry in reply["SecretValues"]]
+        found = [self._current(entry) for entry in reply["SecretValues"]]
+        for secret_id in again:  # each as a request of its own, which bears throttling
+            with contextlib.suppress(SecretNotFound):
+                found.append(self.value(secret_id))
+        return found
+
+    def _is_throttled(self, failure: Mapping[str, Any]) -> bool:
+        """Whether one secret of a batch may be asked for again; False if it is not there.
+
+        Raises:
+            SecretsError: it failed otherwise.
+        """
+        code, message = failure["ErrorCode"], failure.get("Message", "")
+        if _is_missing(code, message):
+            return False
+        # The batch was allowed, or there would be no such reply.
+        error = self._service.refused(
+            "GetSecretValue",
+            code,
+            {"Error": {"Message": message or "no reason given"}},
+            subject=self._shown(failure["SecretId"]),
+        )
+        if isinstance(error, StoreUnavailable) and error.is_momentary:
+            return True
+        raise error
 
     def _current(self, entry: dict[str, Any]) -> dict[str, Any]:
         # AWS answers with the current version. moto 5.2 answers with the one written last, which
@@ -400,7 +438,12 @@ class Api:
             names=names,
         )
 
-    def _check_size(self, secret_id: str, value: str) -> None:
+    def check_size(self, secret_id: str, value: str) -> None:
+        """See that the service takes a value.
+
+        Raises:
+            SecretsError: it is empty or too large.
+        """
         name = self._shown(secret_id)
         if not value:
             raise SecretsError(
@@ -417,6 +460,15 @@ class Api:
 
     def _shown(self, secret_id: str) -> str:
         return secret_id.removeprefix(self._prefix)
+
+
+def _token() -> str:
+    """What makes a write the same one when it is sent again, after a lost answer or throttling.
+
+    botocore's own would be another one each time that `Service.call` sends it. It becomes the
+    version id.
+    """
+    return str(uuid.uuid4())
 
 
 def _is_missing(code: str, message: str) -> bool:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...exceptions import AccessDenied, SecretNotFound, SecretsError, VersionConflict
+from ...exceptions import (
+    AccessDenied,
+    SecretNotFound,
+    SecretsError,
+    StoreUnavailable,
+    VersionConflict,
+)
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
-from ..base import ABSENT, already_current, already_pending, in_stages
+from ..base import ABSENT, already_current, already_pending, in_stages, stored_before
 from ..capabilities import Age
 from .api import WaitsForDeletion, labelled, rank, stages, version_of
 
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .api import Api
+    from .document import SecretDocument
+
+logger = logging.getLogger("django_kms_secrets")
 
 
 class Names:
@@ -256,6 +266,68 @@ class Names:
     def _name(self, entry: Mapping[str, Any]) -> str:
         name: str = entry["Name"]
         return name.removeprefix(self._prefix)
+
+
+class Writes:
+    """Writes of names side by side, and what is known of each when that ends too early.
+
+    Args:
+        names: what writes one.
+        place: the store, as the log names it.
+
+    Attributes:
+        stored: what is known to be stored.
+        failed: what failed; from the first on, no other write begins.
+    """
+
+    def __init__(self, names: Names | SecretDocument, place: str) -> None:
+        self._names = names
+        self._place = place
+        self._open: dict[str, None] = {}
+        self.stored: dict[str, SecretVersion] = {}
+        self.failed: list[BaseException] = []
+
+    def one(self, name: str, value: str) -> None:
+        """Write one name; a failure is kept, so that others that have begun are waited for."""
+        self._open[name] = None  # before it is asked whether to begin, so that none is missed
+        if self.failed:
+            del self._open[name]
+            return
+        try:
+            (self.stored[name],) = self._names.put_many({name: value})
+        except StoreUnavailable as exc:  # it may be stored nevertheless: an answer may be lost
+            self.failed.append(exc)
+        except SecretsError as exc:
+            self.failed.append(exc)
+            del self._open[name]
+        else:
+            del self._open[name]
+
+    def error(self) -> SecretsError:
+        """The first failure, with what is known of the others."""
+        unknown = self._unknown()
+        first = next(exc for exc in self.failed if isinstance(exc, SecretsError))
+        error = stored_before(first, sorted(self.stored), "meanwhile")
+        if not unknown:
+            return error
+        message = f"{error.message}; not known whether stored: {', '.join(unknown)}"
+        return type(error)(message, hint=error.hint, names=error.names)
+
+    def interrupted(self, exc: BaseException) -> None:
+        """No other write begins; the log says what is known of those that have."""
+        self.failed.append(exc)
+        unknown, stored = self._unknown(), sorted(self.stored)
+        if stored or unknown:
+            logger.warning(
+                "writing to %s was interrupted; stored: %s; not known whether stored: %s",
+                self._place,
+                ", ".join(stored) or "none",
+                ", ".join(unknown) or "none",
+            )
+
+    def _unknown(self) -> list[str]:
+        # One that ends in between is in both.
+        return [name for name in sorted(self._open) if name not in self.stored]
 
 
 def _age(versions: Iterable[SecretVersion]) -> Age:

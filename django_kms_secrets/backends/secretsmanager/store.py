@@ -18,7 +18,7 @@ from ...aws import (
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, not_found, stored_before
+from ..base import BaseStore, checked, not_found
 from ..capabilities import (
     Age,
     AgedStore,
@@ -28,9 +28,9 @@ from ..capabilities import (
     RotatingStore,
     StagedStore,
 )
-from .api import BATCH_IDS, Api, version_of
+from .api import Api, version_of
 from .document import SecretDocument
-from .names import Names
+from .names import Names, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -162,9 +162,10 @@ class SecretsManagerStore(
         All names under a prefix are listed first, by ListSecrets, 100 a request.
         """
         wanted = None if names is None else list(dict.fromkeys(names))
-        return self._ask(
-            lambda api: self._names(api).get_many(wanted), count=len(wanted or ()) // BATCH_IDS
-        )
+        if self.secret_id:
+            return self._do(lambda names: names.get_many(wanted))
+        # In this thread: how long it may take is known only when the listing is.
+        return self._names(self._api()).get_many(wanted)
 
     def list_secrets(self) -> Sequence[SecretVersion]:
         """A document: one GetSecretValue. A prefix: ListSecrets."""
@@ -202,27 +203,20 @@ class SecretsManagerStore(
         return self._put_each(values)
 
     def _put_each(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        stored: dict[str, SecretVersion] = {}
-        failed: list[SecretsError] = []
-
-        def one(api: Api, name: str, value: str) -> None:
-            if failed:
-                return
-            try:
-                (stored[name],) = self._names(api).put_many({name: value})
-            except SecretsError as exc:
-                failed.append(exc)
-
+        api = self._api(len(values))
+        for name, value in values.items():  # or half of them would be stored when one is refused
+            api.check_size(self._id_of(name), value)
+        writes = Writes(self._names(api), self.place)
         try:
-            self._ask(
-                lambda api: api.run([partial(one, api, *pair) for pair in values.items()]),
-                count=len(values),
-            )
+            api.run([partial(writes.one, *pair) for pair in values.items()], self.on_progress)
         except SecretsError as exc:  # the deadline passed
-            failed.append(exc)
-        if failed:
-            raise stored_before(failed[0], [name for name in values if name in stored], "meanwhile")
-        return [stored[name] for name in values]
+            writes.failed.append(exc)
+        except BaseException as exc:  # Ctrl-C
+            writes.interrupted(exc)
+            raise
+        if writes.failed:
+            raise writes.error()
+        return [writes.stored[name] for name in values]
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""
@@ -304,7 +298,8 @@ class SecretsManagerStore(
             return None
 
         outcomes = self._ask(
-            lambda api: api.run([partial(one, api, name) for name in names]), count=len(names)
+            lambda api: api.run([partial(one, api, name) for name in names], self.on_progress),
+            count=len(names),
         )
         failed = {name: exc for name, exc in zip(names, outcomes, strict=True) if exc}
         if failed:
@@ -380,6 +375,16 @@ class SecretsManagerStore(
         count: int = 1,
     ) -> T:
         """Run a task of so many operations, within their deadline; errors are in our names."""
+        api = self._api(count)
+        try:
+            return api.run([lambda: task(api)])[0]  # type: ignore[no-any-return]
+        except SecretNotFound:
+            if not name:
+                raise
+        raise not_found(name, self, version=version)
+
+    def _api(self, count: int = 1) -> Api:
+        """What runs so many operations, within their deadline."""
         services = self._services
         if not services:
             raise SecretsError(f"{type(self).__name__} is not open", hint="use `with store:`")
@@ -390,16 +395,10 @@ class SecretsManagerStore(
         ) -> list[Any]:
             return run_all(tasks, deadline=deadline, services=services, done=done)
 
-        def run_shown(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-            return run(tasks, self.on_progress)
+        def lengthen(records: int) -> None:
+            deadline.lengthen(self.timeouts.for_bulk(records))
 
-        api = Api(services[0], self.place, self.prefix, run_shown)
-        try:
-            return run([lambda: task(api)])[0]  # type: ignore[no-any-return]
-        except SecretNotFound:
-            if not name:
-                raise
-        raise not_found(name, self, version=version)
+        return Api(services[0], self.place, self.prefix, run, lengthen, self.on_progress)
 
     def _names(self, api: Api) -> Names | SecretDocument:
         if self.secret_id:
