@@ -555,6 +555,23 @@ def test_a_document_is_reencrypted_whole_and_pruned(document: Any, account: Acco
         assert values(store) == before
 
 
+@pytest.mark.parametrize("write", ["put", "rotate"])
+def test_a_value_that_leaked_is_gone_after_the_steps_that_the_guide_has(
+    document: Any, records: Any, write: str
+) -> None:
+    """A new value, retired, written once more, pruned: no version that is left has the old one."""
+    document.put("A", "leaked")
+    if write == "put":
+        document.put("A", "fresh")
+    else:
+        document.rotate("A", "fresh", expected=document.get("A").version)
+    document.retire("A")
+    document.put("A", "fresh")
+    document.prune([DOCUMENT], lambda *_: None)
+    left = [records.get(DOCUMENT, version=e.version).value for e in records.history(DOCUMENT)]
+    assert left == ['{"A": "fresh"}'] * 2
+
+
 def test_every_digest_seals_a_document(document: Any, account: Account) -> None:
     with CredStashStore(document=DOCUMENT, digest="SHA512") as store:
         store.put("A", "1")
