@@ -48,22 +48,30 @@ class Contents:
         version: its version id.
         created: when it was written.
         staged: what it keeps of a stage: name -> text. A name may be a tree or reach into one.
+        foreign: somebody else uses `RESERVED` in it, so that it cannot be written.
     """
 
     values: dict[str, Any]
     version: str
     created: datetime | None
     staged: dict[str, dict[str, SecretStr]]
+    foreign: bool = False
 
     @classmethod
     def parse(cls, text: str, version: str, created: datetime | None = None) -> Contents | None:
-        """Read a document; None if it is not a JSON object."""
-        values = tree.parse_object(text)
-        if values is None:
+        """Read a document; None if it is other JSON than an object.
+
+        Raises:
+            SecretsError: it is not JSON.
+        """
+        values = tree.load(text)
+        if not isinstance(values, dict):
             return None
         staged = values.pop(RESERVED, {})
         kept = {stage: _texts(staged, stage) for stage in (PENDING, PREVIOUS)}
-        return cls(masked(values), version, created, kept)
+        known = staged if isinstance(staged, dict) else {}
+        foreign = staged != {stage: kept.get(stage) for stage in known}
+        return cls(masked(values), version, created, kept, foreign)
 
     def secret(self, name: str) -> Secret | None:
         """What a name is now; None if it is not there."""
@@ -135,10 +143,33 @@ class Contents:
                 self._keep_inside(other, name, self.secret(name))
 
     def text(self) -> SecretStr:
-        """The document, as it is written."""
+        """The document, as it is written.
+
+        Raises:
+            SecretsError: something that was not written here would be lost.
+        """
+        self._refuse_loss()
         staged = {stage: values for stage, values in self.staged.items() if values}
         whole = {**self.values, RESERVED: staged} if staged else self.values
         return SecretStr(tree.text_of(whole))
+
+    def _refuse_loss(self) -> None:
+        if self.foreign:
+            raise SecretsError(
+                f"the document has a {RESERVED} that was not written here and would be lost; "
+                "nothing was stored",
+                hint="give it another name, with what wrote it: pending and previous values are "
+                "kept there",
+                names=[RESERVED],
+            )
+        if rounded := [name for name, value in self.values.items() if tree.is_rounded(value)]:
+            raise SecretsError(
+                "numbers with more digits than are kept would be rounded, in "
+                f"{', '.join(rounded)}; nothing was stored",
+                hint="`secrets put NAME`, or NAME.LEAF in a tree, with the same digits keeps them: "
+                "as text",
+                names=rounded,
+            )
 
     def _holds(self, name: str, other: str) -> bool:
         """Whether a name is another one, or a tree that it reaches into."""

@@ -236,8 +236,9 @@ class Document(abc.ABC):
         if state.secret(name) is None:
             raise not_found(name, self, version=version)
         old = self.get(name, version)
-        if version == state.version:
-            raise already_current(name, version, self.place)
+        # What the document keeps of a stage has the version of the document itself.
+        if version not in (PENDING, PREVIOUS) and old.version == state.version:
+            raise already_current(name, old.version, self.place)
         return self.rotate(name, old.value, state.version)
 
     # Shared
@@ -271,9 +272,14 @@ class Document(abc.ABC):
         Raises:
             SecretIntegrityError: it is not a JSON object.
         """
-        contents = Contents.parse(text, version, created)
+        try:
+            contents = Contents.parse(text, version, created)
+            reason = ""
+        except SecretsError as exc:
+            contents, reason = None, f": {exc.message}"
         if contents is None:
             raise SecretIntegrityError(
-                f"the {self.place} is not a JSON object", hint=f"write one, or {self.otherwise}"
+                f"the {self.place} is not a JSON object{reason}",
+                hint=f"write one, or {self.otherwise}",
             )
         return contents

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SecretsError
@@ -122,6 +123,13 @@ def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
     return texts
 
 
+def is_rounded(value: Any) -> bool:
+    """Whether what was parsed has a number in it that would be written with other digits."""
+    if isinstance(value, (dict, list)):
+        return any(map(is_rounded, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, _Rounded)
+
+
 def roots(name: str) -> list[str]:
     """The name itself, and the names of trees that a dotted name may reach into."""
     return [name, *(name[:end] for end, char in enumerate(name) if char == ".")]
@@ -193,10 +201,14 @@ def _typed(text: str, old: Any) -> Any:
         value = load(text)
     except SecretsError:
         return text
-    if type(value) is not type(old):
+    if _type(value) is not _type(old):
         return text
     # A number may be written in several ways, and only one of them comes back as it was.
     return value if isinstance(value, (dict, list)) or text_of(value) == text else text
+
+
+def _type(value: Any) -> type:
+    return float if isinstance(value, _Rounded) else type(value)
 
 
 def _check_depth(text: str, value: Any) -> None:
@@ -231,7 +243,15 @@ def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError
-    return number
+    try:
+        exact = Decimal(text) == Decimal(repr(number))
+    except ArithmeticError:  # an exponent that is too small for it as well
+        exact = False
+    return number if exact else _Rounded(number)
+
+
+class _Rounded(float):
+    """A number that was written with more digits than a float has."""
 
 
 class _Refused(Exception):

@@ -233,3 +233,33 @@ class TestPolicy:
         assert records["Condition"]["StringEquals"] == {
             "kms:EncryptionContext:name": ["notes/live"]
         }
+
+
+@pytest.mark.parametrize(
+    "tree, differs",
+    [
+        ({"password": "other"}, True),
+        ({"user": "u"}, True),
+        ({"password": f"{MARK} leaf"}, False),
+        ("text", False),
+    ],
+)
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_tree_and_its_leaf_with_two_values_are_not_written(
+    document, url, run, tree, differs, turn
+):
+    """One of them would be lost, and every later run would write it again. Records have both."""
+    pairs = [("database", tree), ("database.password", f"{MARK} leaf")]
+    text = json.dumps(dict(pairs[::turn]))
+    before = run(document, "getall").ok().out
+    if differs:
+        message = run(document, "putall", "-", stdin=text).failed()
+        assert "twice, with different values: database.password and the tree database;" in message
+        assert MARK not in message
+        assert run(document, "getall").ok().out == before
+    else:
+        run(document, "putall", "-", stdin=text).ok()
+        done = run(document, "putall", "-", stdin=text).ok()
+        assert "0 added, 0 changed, 2 unchanged" in done.err
+    run(url, "putall", "-", stdin=text).ok()
+    assert "2 unchanged" in run(url, "putall", "-", stdin=text).ok().err

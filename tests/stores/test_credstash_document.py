@@ -223,6 +223,20 @@ def test_setup_makes_the_document_and_needs_the_key_for_it(aws: EmbeddedAWS) -> 
         assert texts(store) == {"A": "1"}
 
 
+def test_a_table_that_takes_longer_than_a_request_may_is_waited_for(aws: EmbeddedAWS) -> None:
+    """The document's own time begins when the table is there."""
+
+    def creating(operation: str, _: object) -> None:
+        if operation == "CreateTable":
+            time.sleep(1.6)
+
+    with CredStashStore(document=DOCUMENT, timeout=1.5) as store:
+        store.setup_key()
+        aws.faults.append(creating)
+        assert store.setup() is True
+        assert texts(store) == {}
+
+
 def test_a_document_that_is_not_there_is_an_error_that_says_how_to_make_it(records: Any) -> None:
     """Names that have a default would get it silently if a wrong document were an empty one."""
     with CredStashStore(document=DOCUMENT) as store:
@@ -250,12 +264,119 @@ def test_what_is_no_json_object_is_an_error_without_its_text(
     for use in uses(document):
         with pytest.raises(SecretIntegrityError) as caught:
             use()
-        assert caught.value.message == f"the {PLACE} is not a JSON object"
+        assert caught.value.message.startswith(f"the {PLACE} is not a JSON object")
         assert caught.value.hint == (
             "write one, or leave document out of OPTIONS for records that are single values"
         )
         assert "planted" not in str(caught.value)
     assert records.get(DOCUMENT).value == text
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ('["planted"]', ""),
+        ('{"A": "planted", "A": "2"}', ": not valid JSON (more than once: A)"),
+        ('{"A": NaN}', ": not valid JSON (NaN is not JSON)"),
+        ('{"A": 1e400}', ": not valid JSON (a number too long to read)"),
+        ('{"A": ' + "9" * 5000 + "}", ": not valid JSON (a number too long to read)"),
+        ('{"A": planted}', ": not valid JSON (line 1, column 7: Expecting value)"),
+    ],
+)
+def test_why_a_document_is_no_json_object_is_said(
+    document: Any, records: Any, text: str, reason: str
+) -> None:
+    """Some of it is an object to other parsers: names and places help, values are not shown."""
+    records.put(DOCUMENT, text)
+    with pytest.raises(SecretIntegrityError) as caught:
+        document.get("A")
+    assert caught.value.message == f"the {PLACE} is not a JSON object{reason}"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        '"mine"',
+        "null",
+        "5",
+        '{"PENDING": "mine"}',
+        '{"PENDING": {"A": 1}}',
+        '{"PREVIOUS": {}, "OTHER": {}}',
+    ],
+)
+def test_what_others_keep_under_the_reserved_name_is_not_dropped(
+    document: Any, records: Any, kept: str
+) -> None:
+    """It is read past, and no write takes it away."""
+    text = f'{{"A": "1", "django-kms-secrets": {kept}}}'
+    records.put(DOCUMENT, text)
+    assert texts(document) == {"A": "1"}
+    for write in (
+        lambda: document.put("A", "2"),
+        lambda: document.delete("A"),
+        lambda: document.stage("A", "2"),
+    ):
+        with pytest.raises(SecretsError, match="was not written here and would be lost") as caught:
+            write()
+        assert caught.value.names == ("django-kms-secrets",)
+    assert records.get(DOCUMENT).value == text
+
+
+def test_numbers_that_would_be_rounded_are_not_written(document: Any, records: Any) -> None:
+    """A float has not all digits; what equals it is written, spelt as JSON spells it here."""
+    text = '{"A": "1", "N": 1234567890.12345678901, "T": {"x": [1e-400]}, "F": 1.10, "Z": -0}'
+    records.put(DOCUMENT, text)
+    with pytest.raises(SecretsError, match="would be rounded, in N, T; nothing") as caught:
+        document.put("A", "2")
+    assert caught.value.names == ("N", "T")
+    assert records.get(DOCUMENT).value == text
+    document.put_many({"N": "1234567890.12345678901", "T.x": "[]"})
+    document.put("A", "2")
+    assert json.loads(records.get(DOCUMENT).value) == {
+        "A": "2",
+        "N": "1234567890.12345678901",
+        "T": {"x": []},
+        "F": 1.1,
+        "Z": 0,
+    }
+
+
+def test_a_number_that_was_rounded_can_become_another_number(document: Any, records: Any) -> None:
+    records.put(DOCUMENT, '{"N": 0.12345678901234567890123}')
+    document.put("N", "1.5")
+    assert records.get(DOCUMENT).value == '{"N": 1.5}'
+
+
+def test_a_version_that_sorts_after_all_says_what_works_on_a_document(
+    document: Any, records: Any, account: Account
+) -> None:
+    """`secrets delete NOTES` is nothing that a document's names know, so the hint says where."""
+    document.put("A", "1")
+    account.put_item(account.items()[-1], version={"S": "5"})
+    with pytest.raises(VersionConflict, match="sorts after it") as caught:
+        document.put("A", "2")
+    hint = caught.value.hint
+    assert f"`secrets delete {DOCUMENT}` with document left out of OPTIONS" in hint
+    before = texts(document)
+    records.delete(DOCUMENT)
+    assert document.setup() is True
+    document.put_many(before)
+    assert texts(document) == before
+
+
+def test_a_rollback_to_the_current_version_writes_nothing(document: Any) -> None:
+    """However its number is spelt; the previous value would be lost by it."""
+    document.put("A", "one")
+    current = document.put("A", "two").version
+    for version in (current, str(int(current)), CURRENT):
+        with pytest.raises(VersionConflict, match="is the current one"):
+            document.rollback("A", version)
+    assert values(document, "A") == {CURRENT: "two", PREVIOUS: "one"}
+    document.stage("A", "three")
+    document.promote("A")
+    document.rollback("A", PREVIOUS)
+    assert values(document, "A") == {CURRENT: "two", PREVIOUS: "three"}
 
 
 def test_a_damaged_document_says_how_to_reach_its_versions(document: Any, account: Account) -> None:
@@ -434,6 +555,23 @@ def test_a_document_is_reencrypted_whole_and_pruned(document: Any, account: Acco
         assert values(store) == before
 
 
+@pytest.mark.parametrize("write", ["put", "rotate"])
+def test_a_value_that_leaked_is_gone_after_the_steps_that_the_guide_has(
+    document: Any, records: Any, write: str
+) -> None:
+    """A new value, retired, written once more, pruned: no version that is left has the old one."""
+    document.put("A", "leaked")
+    if write == "put":
+        document.put("A", "fresh")
+    else:
+        document.rotate("A", "fresh", expected=document.get("A").version)
+    document.retire("A")
+    document.put("A", "fresh")
+    document.prune([DOCUMENT], lambda *_: None)
+    left = {records.get(DOCUMENT, version=e.version).value for e in records.history(DOCUMENT)}
+    assert left == {'{"A": "fresh"}'}
+
+
 def test_every_digest_seals_a_document(document: Any, account: Account) -> None:
     with CredStashStore(document=DOCUMENT, digest="SHA512") as store:
         store.put("A", "1")
@@ -460,6 +598,13 @@ def test_a_document_has_a_name_that_a_secret_can_have(name: Any) -> None:
 def test_a_url_names_the_document() -> None:
     store = read_config(f"credstash://table?document={DOCUMENT}&region_name=eu-west-1").make_store()
     assert store.place == f"CredStash document {DOCUMENT} in CredStash table table in eu-west-1"
+
+
+@pytest.mark.parametrize("url", ["credstash://?document=", "credstash://table?document=&names=A"])
+def test_an_empty_document_in_a_url_is_not_the_whole_table(url: str) -> None:
+    """It is what a variable leaves that the shell does not have."""
+    with pytest.raises(SecretsError, match="document in the credstash:// URL is empty"):
+        read_config(url)
 
 
 # Beside Secrets Manager

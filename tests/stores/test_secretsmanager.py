@@ -171,7 +171,7 @@ def test_what_is_no_json_object_is_an_error_without_its_text(document, account, 
     ):
         with pytest.raises(SecretIntegrityError) as caught:
             use()
-        assert caught.value.message == f"the {document.place} is not a JSON object"
+        assert caught.value.message.startswith(f"the {document.place} is not a JSON object")
         assert caught.value.hint == "write one, or use prefix= for secrets that are single values"
         assert "planted" not in str(caught.value)
     assert written(account, DOCUMENT) == text

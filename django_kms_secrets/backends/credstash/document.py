@@ -15,7 +15,7 @@ from ...types import CURRENT, SecretVersion
 from ..base import ABSENT, in_stages, not_found
 from ..document import Document
 from .records import TooLarge
-from .versions import PENDING_VERSION
+from .versions import PENDING_VERSION, next_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -88,12 +88,11 @@ class TableDocument(Document):
         return [self._document]
 
     def setup(self) -> bool:
-        """Create the table, and the document, empty."""
-        created = self._names.setup()
+        """Create the document, empty, in a table that is there."""
         try:
             self._names.put(self._document, "{}", ABSENT)
         except VersionConflict:
-            return created
+            return False
         return True
 
     def _opened(self, read: Callable[[], T]) -> T:
@@ -132,8 +131,24 @@ class TableDocument(Document):
                 names=names,
             )
         except VersionConflict as exc:
-            error = VersionConflict(exc.message, hint=exc.hint, names=names)
+            hint = exc.hint if self._counts_on(contents.version) else self._begin_again()
+            error = VersionConflict(exc.message, hint=hint, names=names)
         raise error
+
+    def _counts_on(self, latest: str) -> bool:
+        """Whether any version can come after one."""
+        try:
+            next_version(self._document, latest, "", self.place)
+        except VersionConflict:
+            return False
+        return True
+
+    def _begin_again(self) -> str:
+        return (
+            f"`secrets getall -o FILE`, `secrets delete {self._document}` with document left out "
+            "of OPTIONS, then with it `secrets setup` and `secrets putall FILE`; pending and "
+            "previous values are lost"
+        )
 
     def _missing(self) -> StoreNotReady:
         return StoreNotReady(

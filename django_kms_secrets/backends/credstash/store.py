@@ -150,7 +150,16 @@ class CredStashStore(
 
     @classmethod
     def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        """``credstash://TABLE?option=value``; without TABLE the default table."""
+        """``credstash://TABLE?option=value``; without TABLE the default table.
+
+        Raises:
+            SecretsError: document is empty, as an unset variable of a shell leaves it.
+        """
+        if query.get("document") == "":
+            raise SecretsError(
+                "document in the credstash:// URL is empty, which would be the whole table",
+                hint="name the document, or leave document out for the table",
+            )
         return {"table": location, **query} if location else dict(query)
 
     @property
@@ -351,7 +360,9 @@ class CredStashStore(
 
     def setup(self) -> bool:
         """Create the table, billed on demand, and wait until it is active; then the document."""
-        return self._names.setup()
+        created = self._records_by_name().setup()
+        # What a table takes to become active is not taken from the time for the document.
+        return self._names.setup() or created if self.document else created
 
     def setup_key(self) -> bool:
         """Create a KMS key and the alias that `key_id` names."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import formats
 from ...backends.base import checked
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
+from ...formats import tree
 from ...types import SecretStr, masked
 from ..arguments import (
     add_context,
@@ -54,6 +55,8 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         raise SecretsError("there are no secrets in what was read", hint="nothing was written")
     for name, value in values.items():
         checked(name, value)
+    if getattr(store, "document", "") or getattr(store, "secret_id", ""):
+        _refuse_two_values(values)
     with console.progress("comparing") as show, store.followed(show):
         plan = _plan(store, values, prune=options["prune"])
     if plan.unreadable:
@@ -105,6 +108,32 @@ def _read(source: SecretStr, format: str | None, console: Console) -> dict[str, 
         text = read_file(source)
         format = format or formats.format_of(str(path_of(source)))  # noqa: A001
     return formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
+
+
+def _refuse_two_values(values: Mapping[str, str]) -> None:
+    """In a document a dotted name is the leaf of a tree: there is room for one of two values."""
+    pairs = [
+        (root, name)
+        for name, value in values.items()
+        for root in tree.roots(name)[1:]
+        if _inside(values.get(root, ""), root, name) not in (None, value)
+    ]
+    if pairs:
+        raise SecretsError(
+            "given twice, with different values: "
+            + ", ".join(f"{name} and the tree {root}" for root, name in pairs)
+            + "; nothing was written",
+            hint="in a document a dotted name is in its tree: keep one of the two in the file",
+            names={name for pair in pairs for name in pair},
+        )
+
+
+def _inside(text: str, root: str, name: str) -> Any:
+    """What a tree has where a dotted name reaches into it; None: it is no tree."""
+    if tree.parse_object(text) is None:
+        return None
+    found = tree.reach({root: text}, name)
+    return found if found is tree.MISSING else tree.text_of(found)
 
 
 def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
