@@ -156,6 +156,24 @@ class TestWhatIsUsed:
         assert secrets["A"] == STORED
         assert secrets.place == "memory store default"
 
+    def test_refresh_fails(self, give, monkeypatch):
+        """Then all stays as it was: values, fallbacks that nobody has asked for yet, and place."""
+
+        def fails(*args):
+            raise SecretsError("it does not answer")
+
+        give(handed(A={"CURRENT": SecretStr(HANDED), "PREVIOUS": SecretStr(OLD)}))
+        secrets, unread = load(URL), load(URL)
+        assert secrets["A"] == HANDED
+        monkeypatch.setattr(LocMemStore, "get_many", fails)
+        for names in ([], ["A"]):
+            for one in (secrets, unread):
+                with pytest.raises(SecretsError, match="does not answer"):
+                    one.refresh(*names)
+        for one in (secrets, unread):
+            assert one.place == "the store of the run"
+            assert (one["A"], one.fallbacks("A")) == (HANDED, [OLD])
+
     def test_the_engine_of_a_database_asks_the_store(self, give, store):
         """A password that the database refuses is read anew."""
         store.put("DB", "postgres://app:new-password@db/app")
