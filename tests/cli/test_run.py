@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
@@ -61,7 +61,8 @@ def started(argv, cwd):
         try:
             yield process
         finally:
-            if process.poll() is None:
+            # A background job of a shell outlives it, as after SIGINT.
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -153,7 +154,7 @@ class TestProgram:
         log = logging.getLogger("a log of the settings")
         log.addHandler(handler)
         try:
-            log.error("words")
+            log.warning("words")
             inside("module", file_url, ["run", NOTHING])
             assert [record.getMessage() for record in written] == ["words"]
         finally:
