@@ -82,9 +82,9 @@ class _Layer:
         """From now on, use nothing that was handed on."""
         self._handed = None
 
-    def fetch(self, only: Collection[str] | None = None) -> dict[str, SecretStr]:
+    def fetch(self, only: Collection[str] | None, *, anew: bool) -> dict[str, SecretStr]:
         """The current values: of all that is configured, or of some names of these."""
-        if self._handed and self._handed.is_fresh:
+        if self._handed and self._handed.is_fresh and not anew:
             return self._handed.values
         names = self.names
         if only is not None:
@@ -286,14 +286,15 @@ class Secrets(Mapping[str, SecretStr]):
         if self.offline:
             return frozenset()
         with self._lock:
-            for layer in self._layers:
-                layer.ask_store()
             old = self._values or {}
             if names and self._values is not None:
                 self._fetch_some(self._known_roots(names))
             else:
-                self._values, self._origin = self._fetch()
+                self._values, self._origin = self._fetch(anew=True)
                 self._stages = {}
+            # Not before: what was handed on is in force until there is something newer.
+            for layer in self._layers:
+                layer.ask_store()
             new = self._values
         return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
@@ -320,19 +321,19 @@ class Secrets(Mapping[str, SecretStr]):
             return self._values
 
     def _fetch(
-        self, only: Collection[str] | None = None
+        self, only: Collection[str] | None = None, *, anew: bool = False
     ) -> tuple[dict[str, SecretStr], dict[str, _Layer]]:
         values: dict[str, SecretStr] = {}
         origin: dict[str, _Layer] = {}
         for layer in self._layers:
-            found = layer.fetch(only)
+            found = layer.fetch(only, anew=anew)
             self._loaded.add(found.values())
             values.update(found)
             origin.update(dict.fromkeys(found, layer))
         return values, origin
 
     def _fetch_some(self, names: Collection[str]) -> None:
-        values, origin = self._fetch(names)
+        values, origin = self._fetch(names, anew=True)
 
         def kept(mapping: Mapping[str, T]) -> dict[str, T]:
             return {name: value for name, value in mapping.items() if name not in names}

@@ -31,6 +31,15 @@ def is_offline() -> bool:
     Raises:
         SecretsError: `VARIABLE` is neither on nor off.
     """
+    return is_asked_for() or _runs_our_command(sys.argv)
+
+
+def is_asked_for() -> bool:
+    """Whether `VARIABLE` is set to 1.
+
+    Raises:
+        SecretsError: it is neither on nor off.
+    """
     value = os.environ.get(VARIABLE, "").strip().lower()
     if value in _ON:
         return True
@@ -38,7 +47,7 @@ def is_offline() -> bool:
         raise SecretsError(
             f"{VARIABLE} is neither on nor off", hint=f"set {VARIABLE}=1, or unset it"
         )
-    return _runs_our_command(sys.argv)
+    return False
 
 
 def _runs_our_command(argv: list[str]) -> bool:

@@ -55,6 +55,6 @@ class Recording:
 #: All that were made in this process: settings may keep a value, and not the `Secrets` it is of.
 recordings: list[Recording] = []
 
-#: The process environment when the first was made. What settings put there afterwards may be made
-#: of secrets, which were empty, and is not for another program.
+#: The process environment when the first was made, which `secrets run` fetches with. What settings
+#: put there afterwards may be made of secrets, which were empty.
 environment: dict[str, str] | None = None

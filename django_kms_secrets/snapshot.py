@@ -16,6 +16,7 @@ import os
 import re
 import stat
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,6 +47,19 @@ _CREDENTIALS = {
     "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
 }
+# Settings of other things, in names like those: what is read is the same.
+_NO_MATTER = (
+    "AWS_CLI_",
+    "AWS_DEFAULT_OUTPUT",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_PAGER",
+    "AWS_RETRY_MODE",
+    "AWS_S3_",
+    "AWS_STORAGE_",
+    "AWS_XRAY_",
+)
 
 
 class Handed(NamedTuple):
@@ -75,6 +89,10 @@ class _UnusableError(Exception):
     """Why the file is not used, in words without a value."""
 
 
+class _TooOldError(_UnusableError):
+    """As it will be with every file, in time."""
+
+
 def now() -> float:
     """Seconds since the machine started, whatever is done to its clock; sleep counts."""
     # The file is gone when the machine starts again, and all its processes agree on this clock.
@@ -101,11 +119,12 @@ def is_possible() -> bool:
     return hasattr(os, "memfd_create") and hasattr(time, "CLOCK_BOOTTIME")
 
 
-def write(found: Mapping[str, Handed], *, began: float, max_age: float) -> str:
+def write(found: Mapping[str, Handed | None], *, began: float, max_age: float) -> str:
     """Make the file, open and inheritable in this process.
 
     Args:
-        found: what was fetched, by `key_of` its configuration.
+        found: what was fetched, by `key_of` its configuration; None where that is always read
+            where it is.
         began: when fetching began, by `now`.
         max_age: how long it may be used (seconds).
 
@@ -116,7 +135,8 @@ def write(found: Mapping[str, Handed], *, began: float, max_age: float) -> str:
         SecretsError: it is too large, or the system refuses it.
     """
     stores = {
-        key: {"place": one.place, "names": one.names, "values": one.values, "stages": one.stages}
+        key: one
+        and {"place": one.place, "names": one.names, "values": one.values, "stages": one.stages}
         for key, one in found.items()
     }
     document = {
@@ -173,8 +193,14 @@ def _surroundings() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(("AWS_", "CREDSTASH_")) and name not in _CREDENTIALS
-    } | {"AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", "")}
+        if (name.startswith(("AWS_", "CREDSTASH_")) or name == "BOTO_CONFIG")
+        and name not in _CREDENTIALS
+        and not name.startswith(_NO_MATTER)
+    } | {
+        "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", ""),
+        # Profiles are there, and the credentials of one account or another.
+        "HOME": os.path.expanduser("~"),  # noqa: PTH111 - a home need not exist
+    }
 
 
 # Reading
@@ -191,14 +217,26 @@ def find(source: Mapping[str, Any] | str | None) -> Handed | None:
         return None
     try:
         return _chosen(_document(place), source)
+    except _TooOldError as exc:
+        logger.info(_UNUSED, exc)
+        return None
     except _UnusableError as exc:
         reason = str(exc)
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         reason = "it is not of the form that `secrets run` writes"
-    logger.info("what `secrets run` handed on is not used: %s", reason)
+    _warn(reason)
     return None
+
+
+_UNUSED = "what `secrets run` handed on is not used: %s"
+
+
+@cache
+def _warn(reason: str) -> None:
+    """Say once in a process why it fetches by itself, though it was handed something."""
+    logger.warning(_UNUSED, reason)
 
 
 def close_outer() -> None:
@@ -259,12 +297,15 @@ def _chosen(document: Any, source: Mapping[str, Any] | str) -> Handed | None:
         raise _UnusableError("another version of this package wrote it")
     began, max_age = document["began"], document["max_age"]
     if not 0 <= now() - began <= max_age:
-        raise _UnusableError(f"it is older than {max_age} s")
+        raise _TooOldError(f"it is older than {max_age} s")
     if _are_others(document["surroundings"]):
-        raise _UnusableError("the variables that say which account and region are others")
-    one = document["stores"].get(key_of(source))
-    if one is None:
+        raise _UnusableError("HOME, or a variable that says which account or region, is another")
+    key = key_of(source)
+    if key not in document["stores"]:
         raise _UnusableError("it has nothing of this configuration")
+    one = document["stores"][key]
+    if one is None:
+        return None
     names = one["names"]
     return Handed(
         str(one["place"]),

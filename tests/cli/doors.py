@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Longer than anything here takes, even on a busy machine (seconds).
-PATIENCE = 60
+PATIENCE = 180
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,15 @@ What its processes make of that is in ``tests/leaks/test_run.py``.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
+from logging.handlers import MemoryHandler
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +51,21 @@ def python(code):
     return [sys.executable, "-c", code]
 
 
+@contextmanager
+def started(argv, cwd):
+    """A process with a group of its own, whose stdout is a pipe; nothing of it stays."""
+    process = subprocess.Popen(
+        argv, cwd=cwd, env=environment(), stdout=subprocess.PIPE, start_new_session=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            # A background job of a shell outlives it, as after SIGINT.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class TestProgram:
     def test_exit_code(self, run, cwd):
         """The exit code and the streams are the program's; the command writes nothing itself."""
@@ -54,25 +74,22 @@ class TestProgram:
 
     def test_process(self, run, cwd):
         """It is the same process, so there is no supervisor between it and whoever started it."""
-        process = subprocess.Popen(
-            [*run, "sh", "-c", "echo $$"], cwd=cwd, env=environment(), stdout=subprocess.PIPE
-        )
-        assert int(process.communicate(timeout=PATIENCE)[0]) == process.pid
+        with started([*run, "sh", "-c", "echo $$"], cwd) as process:
+            assert int(process.communicate(timeout=PATIENCE)[0]) == process.pid
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_signals(self, run, cwd, number):
         """A signal is the program's, and so is the end by one."""
-        process = subprocess.Popen(
-            [*run, "sh", "-c", "echo ready; sleep 60 & wait"],
-            cwd=cwd,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        with process.stdout as out:
-            assert out.readline() == b"ready\n"
-            os.killpg(process.pid, number)
-        assert process.wait(PATIENCE) == -number
+        # What is ignored here, as SIGHUP under nohup, would be ignored there; a handler is not
+        # inherited.
+        former = signal.signal(number, lambda *_: None)
+        try:
+            with started([*run, "sh", "-c", "echo ready; sleep 600 & wait"], cwd) as process:
+                assert process.stdout.readline() == b"ready\n"
+                os.killpg(process.pid, number)
+                assert process.wait(PATIENCE) == -number
+        finally:
+            signal.signal(number, former)
 
     def test_what_python_ignores(self, run, cwd):
         """A program whose reader goes away ends by that, as it would without the command."""
@@ -112,6 +129,36 @@ class TestProgram:
         script.chmod(0o755)
         error = inside("module", file_url, ["run", str(script)]).failed(code=126)
         assert "a script begins with #!" in error
+
+    def test_more_than_the_system_takes(self, tmp_path, cwd):
+        """A value that is too long for a variable is an error that says so, without the value."""
+        path = tmp_path / "large.json"
+        path.write_text(json.dumps({"A": MARK * 15_000}))
+        path.chmod(0o600)
+        argv = [*MODULE, "run", "--env", "--url", f"file://{path}", "--", "true"]
+        error = outside(argv, cwd=cwd).failed(code=126)
+        assert "128 KB" in error
+        assert MARK not in error
+
+    def test_offline(self, on_file, monkeypatch):
+        """Who asks for offline mode gets no request, and a program that would ask itself."""
+        monkeypatch.setenv("KMS_SECRETS_OFFLINE", "1")
+        assert "offline mode is on" in on_file("run", NOTHING).failed()
+
+    def test_what_logs_keep(self, file_url):
+        """What a log handler has not written yet is written before the program begins."""
+        written = []
+        target = logging.Handler()
+        target.emit = written.append
+        handler = MemoryHandler(100, target=target)
+        log = logging.getLogger("a log of the settings")
+        log.addHandler(handler)
+        try:
+            log.warning("words")
+            inside("module", file_url, ["run", NOTHING])
+            assert [record.getMessage() for record in written] == ["words"]
+        finally:
+            log.removeHandler(handler)
 
     def test_arguments(self, run, cwd):
         """All that follows the first -- is the program's, as it is."""
@@ -153,16 +200,43 @@ class TestProgram:
 
 class TestEnvironment:
     def test_what_is_added(self, run, file_url, cwd):
-        """The program has its variables, and the place of the file: no value, not our own modes."""
+        """The program has its variables, and the place of the file: no value."""
         env = environment(KMS_SECRETS_OFFLINE="0", OWN="x")
         done = outside([*run, "env"], cwd=cwd, env=env).ok()
         env["KMS_SECRETS_URL"] = file_url
         got = dict(line.split("=", 1) for line in done.out.splitlines())
         process, descriptor, inode = map(int, got.pop(snapshot.VARIABLE).split(":"))
         assert min(process, descriptor - 9, inode) > 0
-        del env["KMS_SECRETS_OFFLINE"]
         assert {name: got.get(name) for name in env} == env
+        assert got["OWN"] == "x"
         assert set(got) <= {*env, "PWD", "SHLVL", "_", "LC_CTYPE", "OLDPWD"}
+
+    def test_without_proc(self, file_url, monkeypatch):
+        """Where a system does not say what a process was started with, it is what it has now."""
+        read, passed = Path.read_bytes, {}
+
+        def read_bytes(path):
+            if path == Path("/proc/self/environ"):
+                raise FileNotFoundError
+            return read(path)
+
+        monkeypatch.setenv("SET_LATER", "x")
+        monkeypatch.setattr("os.execvpe", lambda *args: passed.update(args[2]) or 1 / 0)
+        for line in ([], ["x"]):
+            if not line:
+                monkeypatch.setattr(Path, "read_bytes", read_bytes)
+            with pytest.raises(ZeroDivisionError):
+                inside("module", file_url, ["run", NOTHING])
+            assert ("SET_LATER" in passed) is (not line)
+            monkeypatch.setattr(Path, "read_bytes", read)
+            passed.clear()
+
+    def test_a_local_store(self, run, file_url, cwd):
+        """What is read where it is was never handed on, which is no reason to warn."""
+        code = f"from django_kms_secrets import load; load({file_url!r})"
+        assert outside([*run, *python(code)], cwd=cwd).ok().err == ""
+        other = code.replace("file:", "locmem:")
+        assert "nothing of this configuration" in outside([*run, *python(other)], cwd=cwd).ok().err
 
     def test_url(self, url, fill, cwd):
         """The store of --url is that of the program, where that has no other."""

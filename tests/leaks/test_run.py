@@ -30,6 +30,8 @@ SETTINGS = """
 import os, sys
 from django_kms_secrets import load
 
+# As the readers of `.env` files do.
+os.environ.setdefault("FROM_A_FILE", "x")
 BACKEND = "django_kms_secrets.backends.credstash.CredStashStore"
 SHARED = {"BACKEND": BACKEND, "NAMES": ["A", "KEY"]}
 KMS_SECRETS = {"BACKEND": BACKEND, "OPTIONS": {"prefix": "app."}}
@@ -47,8 +49,10 @@ urlpatterns = []
 # Who imported this, and the ends of what it found: the values themselves are not for a log.
 ends = [str(value).rpartition("-")[2] for value in (SECRET_KEY, *SECRET_KEY_FALLBACKS, A, B)]
 if not secrets.offline:
+    # Who was handed its secrets needs neither of these.
+    fetched = not {"boto3", BACKEND.rpartition(".")[0]}.isdisjoint(sys.modules)
     # In one write: the lines of processes that print at the same time would mix.
-    words = ["read", os.getpid(), *ends, "boto3" in sys.modules]
+    words = ["read", os.getpid(), *ends, fetched]
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
@@ -282,7 +286,7 @@ def test_shells_and_children(aws, site, program):
 
 
 def test_without_run(aws, site):
-    """By itself the same program needs boto3 and a fetch, which the tests above rely on."""
+    """By itself the same program needs the store and a fetch, which the tests above rely on."""
     assert shown(finished(IMPORT, site)) == [f"{WORDS} True"]
     assert one_fetch(aws)
 
@@ -301,14 +305,74 @@ def test_other_settings(aws, site, how):
     assert shown(finished(other, site, **more)) == [f"{WORDS} True"]
 
 
+#: What manage.py, the settings and Django put into the environment of their own process.
+OWN_VARIABLES = {
+    "DJANGO_SETTINGS_MODULE",
+    "FROM_A_FILE",
+    "KMS_SECRETS_OFFLINE",
+    "MADE_OF_A_SECRET",
+    "TZ",
+}
+
+
+def environment_of(argv, site, **more):
+    """The variables of the program that a command line begins to start."""
+    out = finished([*argv, "--", "env"], site, **more)
+    return dict(line.split("=", 1) for line in out.splitlines())
+
+
 def test_environment(site):
-    """Settings were imported with empty secrets: what they made of these is not passed on, and
-    neither is what Django sets.
+    """What is put into the environment on the way to the program is not passed on: values of a
+    `.env` file, what was made of secrets, and what Django sets.
     """
-    out = finished([*MANAGE_RUN, "--settings=site_other", "--", "env"], site)
-    got = dict(line.split("=", 1) for line in out.splitlines())
-    assert not {"MADE_OF_A_SECRET", "TZ", "KMS_SECRETS_OFFLINE"} & set(got)
-    assert got["DJANGO_SETTINGS_MODULE"] == "site_other"
+    got = environment_of(MANAGE_RUN, site, ODD="a=b", EMPTY="")
+    assert not OWN_VARIABLES & set(got)
+    assert (got["ODD"], got["EMPTY"], got["HOME"]) == ("a=b", "", str(site / "home"))
+
+
+def test_options_of_django(site):
+    """The settings that were asked for, and where they are, are those of the program too."""
+    (site / "more").mkdir()
+    (site / "more" / "site_more.py").write_text(SETTINGS)
+    more = str(site / "more")
+    argv = [*MANAGE_RUN, "--settings=site_more", f"--pythonpath={more}"]
+    got = environment_of(argv, site)
+    assert OWN_VARIABLES & set(got) == {"DJANGO_SETTINGS_MODULE"}
+    assert got["DJANGO_SETTINGS_MODULE"] == "site_more"
+    assert got["PYTHONPATH"].split(os.pathsep)[:2] == [more, str(site / "cwd")]
+    assert environment_of(argv, site, PYTHONPATH="")["PYTHONPATH"] == more
+
+
+def test_variables_of_aws_in_settings(aws, site):
+    """What they set before load() is what the program's processes have there, so it is used; what
+    they set later, as of an empty secret, is not what `run` fetches with.
+    """
+    before = 'os.environ.setdefault("AWS_ROLE_SESSION_NAME", "x")\n'
+    after = """
+os.environ.update(AWS_ACCESS_KEY_ID=A, AWS_PROFILE="no-such", AWS_STORAGE_BUCKET_NAME="b")
+"""
+    code = SETTINGS.replace("BACKEND =", f"{before}BACKEND =", 1) + after
+    (site / "cwd" / "site_tree.py").write_text(code)
+    assert shown(finished([*MANAGE_RUN, "--", *IMPORT], site)) == [f"{WORDS} False"]
+    assert one_fetch(aws)
+
+
+def test_another_home(aws, site):
+    """A home has profiles, so in another one another account may be meant."""
+    program = ["env", f"HOME={site}", *IMPORT]
+    out = finished([*MANAGE_RUN, "--", *program], site)
+    assert shown(out) == [f"{WORDS} True"]
+    assert out.count("handed on is not used: HOME") == 1
+
+
+def test_what_settings_write(site):
+    """What they leave in the buffers of stdout and stderr is written before the program begins."""
+    words = 'print("words")\nprint("warned", end="", file=sys.stderr)\n'
+    (site / "cwd" / "site_tree.py").write_text(SETTINGS + words)
+    out = finished([*MANAGE_RUN, "--", "echo", "begins"], site, PYTHONUNBUFFERED="")
+    assert sorted(out.replace("warned", "").split()) == ["begins", "words"]
+    assert "warned" in out
+    assert out.index("words") < out.index("begins")
 
 
 def test_variables_of_layers(site):

@@ -29,6 +29,12 @@ def handed(place="the store of the run", names=None, **stages):
 
 
 @pytest.fixture(autouse=True)
+def _nothing_said():
+    """What a process says once, each test may say."""
+    snapshot._warn.cache_clear()
+
+
+@pytest.fixture(autouse=True)
 def store():
     store = LocMemStore()
     store.put_many({"A": STORED})
@@ -156,6 +162,24 @@ class TestWhatIsUsed:
         assert secrets["A"] == STORED
         assert secrets.place == "memory store default"
 
+    def test_refresh_fails(self, give, monkeypatch):
+        """Then all stays as it was: values, fallbacks that nobody has asked for yet, and place."""
+
+        def fails(*args):
+            raise SecretsError("it does not answer")
+
+        give(handed(A={"CURRENT": SecretStr(HANDED), "PREVIOUS": SecretStr(OLD)}))
+        secrets, unread = load(URL), load(URL)
+        assert secrets["A"] == HANDED
+        monkeypatch.setattr(LocMemStore, "get_many", fails)
+        for names in ([], ["A"]):
+            for one in (secrets, unread):
+                with pytest.raises(SecretsError, match="does not answer"):
+                    one.refresh(*names)
+        for one in (secrets, unread):
+            assert one.place == "the store of the run"
+            assert (one["A"], one.fallbacks("A")) == (HANDED, [OLD])
+
     def test_the_engine_of_a_database_asks_the_store(self, give, store):
         """A password that the database refuses is read anew."""
         store.put("DB", "postgres://app:new-password@db/app")
@@ -221,6 +245,8 @@ class TestSurroundings:
             "AWS_ENDPOINT_URL_KMS",
             "AWS_ROLE_ARN",
             "CREDSTASH_DEFAULT_TABLE",
+            "BOTO_CONFIG",
+            "HOME",
         ],
     )
     def test_another_account_or_region(self, give, monkeypatch, name):
@@ -228,6 +254,15 @@ class TestSurroundings:
         give()
         monkeypatch.setenv(name, "other")
         assert found() == STORED
+
+    @pytest.mark.parametrize(
+        "name", ["AWS_EXECUTION_ENV", "AWS_S3_SIGNATURE", "AWS_STORAGE_BUCKET_NAME", "PATH"]
+    )
+    def test_what_is_about_something_else(self, give, monkeypatch, name):
+        """What has no say in what is read may be another one."""
+        give()
+        monkeypatch.setenv(name, "other")
+        assert found() == HANDED
 
     def test_credentials(self, give, monkeypatch):
         """Who has given its credentials up needs none; those of another key may be anybody's."""
@@ -406,16 +441,17 @@ class TestStrangers:
         assert found() == STORED
 
     def test_the_log_says_why(self, give, caplog):
-        """At most a line, which has no value."""
+        """It has no value, and is a warning once in a process; getting old is usual."""
         caplog.set_level("INFO", "django_kms_secrets")
         give(age=301)
         assert found() == STORED
         give.raw(HANDED.encode())
         assert found() == STORED
-        assert [record.getMessage() for record in caplog.records] == [
-            "what `secrets run` handed on is not used: it is older than 300.0 s",
-            "what `secrets run` handed on is not used: it is not of the form that `secrets run` "
-            "writes",
+        assert found() == STORED
+        words = "what `secrets run` handed on is not used: "
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("INFO", f"{words}it is older than 300.0 s"),
+            ("WARNING", f"{words}it is not of the form that `secrets run` writes"),
         ]
 
 

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
 import re
 import signal
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import recording, snapshot
+from ... import offline, recording, snapshot
 from ...config import URL_VARIABLE, read_config
 from ...exceptions import SecretsError
 from ...formats import tree
-from ...offline import VARIABLE as OFFLINE_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ...backends.base import BaseStore
     from ...config import Config
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 #: Seconds: how long what was fetched may be used, and the longest that may be asked for.
 MAX_AGE, LONGEST = 300, 86_400
+
+_HINT = "check that it may be executed, and that a script begins with #!"
+_HINTS: dict[int | None, str] = {
+    errno.ENOENT: "check its name and PATH",
+    errno.ENOTDIR: "check its name and PATH",
+    errno.E2BIG: "its arguments and variables are more than the system takes (one: 128 KB): list "
+    "fewer NAMES, or do without --env",
+}
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -68,18 +78,24 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
             hint="start the command without `run`: its processes fetch by themselves; or add "
             "--env, for a program that reads variables",
         )
-    environment: dict[str, str | bytes] = dict(_environment(options))
-    began = snapshot.now() if snapshot.is_possible() else 0.0
-    with ExitStack() as stack:
-        layers = _fetched(read, options, stack)
-    if options["env"]:
-        environment.update(_variables(layers))
-        console.say(
-            "warning: the secrets are in the environment of the command, where its children, "
-            "`ps e` and error pages show them"
+    if offline.is_asked_for():
+        raise SecretsError(
+            "offline mode is on: there is nothing to fetch, and the program would use nothing",
+            hint=f"unset {offline.VARIABLE}, or start the command without `run`",
         )
-    else:
-        environment[snapshot.VARIABLE] = _write(layers, began, options["max_age"], console)
+    with _as_at_load():
+        environment: dict[str, str | bytes] = dict(_environment(options))
+        began = snapshot.now() if snapshot.is_possible() else 0.0
+        with ExitStack() as stack:
+            layers = _fetched(read, options, stack)
+        if options["env"]:
+            environment.update(_variables(layers))
+            console.say(
+                "warning: the secrets are in the environment of the command, where its children, "
+                "`ps e` and error pages show them"
+            )
+        else:
+            environment[snapshot.VARIABLE] = _write(layers, began, options["max_age"], console)
     snapshot.close_outer()
     return _execute(options["command"], environment, console)
 
@@ -88,6 +104,26 @@ def _seconds(text: str) -> int:
     if not text.isdecimal() or int(text) > LONGEST:
         raise argparse.ArgumentTypeError(f"not a number of seconds from 0 to {LONGEST}")
     return int(text)
+
+
+@contextmanager
+def _as_at_load() -> Iterator[None]:
+    """Have the environment that the settings called load() in, as their processes will have it.
+
+    What they put there once they had secrets is made of empty ones here: credentials, for one.
+    """
+    now = dict(os.environ)
+    try:
+        _set_environment(now if recording.environment is None else recording.environment)
+        yield
+    finally:
+        _set_environment(now)
+
+
+def _set_environment(wanted: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 @dataclass
@@ -144,10 +180,12 @@ def _fetch_stages(name: str, layers: Sequence[_Layer]) -> None:
 
 
 def _write(layers: Iterable[_Layer], began: float, max_age: int, console: Console) -> str:
-    handed = {}
+    handed: dict[str, snapshot.Handed | None] = {}
     for layer in layers:
         key = snapshot.key_of(layer.config.source)
         if layer.store.is_local:
+            if key is not None:
+                handed[key] = None
             continue
         if key is None:
             console.say(
@@ -183,19 +221,41 @@ def _variables(layers: Iterable[_Layer]) -> dict[str, bytes]:
 
 
 def _environment(options: Mapping[str, Any]) -> dict[str, str]:
-    """What this process was started with, but for what is about this process."""
-    environment = dict(os.environ if recording.environment is None else recording.environment)
-    for name in (OFFLINE_VARIABLE, snapshot.VARIABLE):
-        environment.pop(name, None)
+    """What this process was started with, and what its own options say to the program."""
+    environment = _started_with()
+    environment.pop(snapshot.VARIABLE, None)
     if options.get("url"):
         environment[URL_VARIABLE] = options["url"]
+    if options.get("settings"):
+        environment["DJANGO_SETTINGS_MODULE"] = options["settings"]
+    if options.get("pythonpath"):
+        paths = (options["pythonpath"], environment.get("PYTHONPATH"))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return environment
+
+
+def _started_with() -> dict[str, str]:
+    """The environment as it was before this program and the settings put anything there.
+
+    A settings module often reads a `.env` file into it, which is nothing for other programs.
+    """
+    try:
+        content = Path("/proc/self/environ").read_bytes()
+    except OSError:  # a system other than Linux, or no /proc
+        return dict(os.environ)
+    variables = (entry.partition(b"=") for entry in content.split(b"\0"))
+    return {
+        os.fsdecode(name): os.fsdecode(value)
+        for name, equals, value in variables
+        if name and equals
+    }
 
 
 def _execute(
     command: Sequence[str], environment: Mapping[str, str | bytes], console: Console
 ) -> int:
     """Become the program; if that fails, the exit code."""
+    _flush()
     # Python ignores these two, and what is ignored stays so in the next program.
     numbers = (signal.SIGPIPE, signal.SIGXFSZ)
     former = [signal.signal(number, signal.SIG_DFL) for number in numbers]
@@ -207,13 +267,16 @@ def _execute(
         error = exc
     for number, handler in zip(numbers, former, strict=True):
         signal.signal(number, handler)
-    missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    console.fail(
-        SecretsError(
-            f"{command[0]} cannot be started: {error.strerror}",
-            hint="check its name and PATH"
-            if missing
-            else "check that it may be executed, and that a script begins with #!",
-        )
-    )
-    return NOT_FOUND if missing else NOT_EXECUTABLE
+    reason = f"{command[0]} cannot be started: {error.strerror}"
+    console.fail(SecretsError(reason, hint=_HINTS.get(error.errno, _HINT)))
+    return NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
+
+
+def _flush() -> None:
+    """Write what the settings and their log have left in buffers, which end with this program."""
+    loggers = [logging.getLogger(), *logging.getLogger().manager.loggerDict.values()]
+    handlers = {handler for logger in loggers for handler in getattr(logger, "handlers", ())}
+    for one in (*handlers, sys.stdout, sys.stderr):
+        # Who reads them may have gone, and what was closed is None or says so.
+        with suppress(OSError, ValueError, AttributeError):
+            one.flush()
