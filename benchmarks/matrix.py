@@ -160,12 +160,12 @@ GOALS = (
         WORKERS, f"20 secrets, 8 workers, 20 ms, {FILE}", v.OURS_RUN, "requests", 1,
     ),
     Goal(
-        "100 names of Secrets Manager at 20 ms: added to the whole process",
-        NAMES, "100 secrets, 20 ms", v.OURS_NAMES, "added", 0.15,
+        "100 names of Secrets Manager at 20 ms: added to the import of settings",
+        NAMES, "100 secrets, 20 ms", v.OURS_NAMES, "import", 0.15,
     ),
     Goal(
-        "100 names of CredStash at 20 ms: added to the whole process",
-        TABLE, "100 secrets, 20 ms", v.OURS_TABLE, "added", 0.30,
+        "100 names of CredStash at 20 ms: added to the import of settings",
+        TABLE, "100 secrets, 20 ms", v.OURS_TABLE, "import", 0.30,
     ),
     Goal(
         "100 names of CredStash: requests",

@@ -106,7 +106,7 @@ def _goals(results: dict[str, Any]) -> str:
     for goal in GOALS:
         figure = goal_figure(goal, results)
         shown = [
-            f"{value:,.0f}" if goal.measure == "requests" else f"{value * 1000:,.0f} ms"
+            f"{value:,.0f}" if goal.measure == "requests" else f"{value * 1000:,.1f} ms"
             for value in (goal.most, figure)
         ]
         rows.append([goal.text, *shown, "met" if figure <= goal.most else "**not met**"])
