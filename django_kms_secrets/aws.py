@@ -715,7 +715,7 @@ def run_all(
             try:
                 index, result, error = finished.get(timeout=deadline.remaining())
             except queue.Empty:
-                late = True
+                late = not deadline.remaining()  # a task may have lengthened it
                 continue
             waiting -= 1
             if isinstance(error, _Over):

@@ -190,6 +190,18 @@ def test_as_many_threads_as_there_may_be(monkeypatch):
     assert "pids" in caught.value.hint
 
 
+def test_a_task_may_lengthen_the_deadline_for_the_whole():
+    """Who waits for it began to wait before that."""
+    deadline = Deadline(0.05)
+
+    def task() -> str:
+        deadline.lengthen(PATIENCE)
+        time.sleep(0.2)
+        return "done"
+
+    assert run_all([task], deadline=deadline, services=[]) == ["done"]
+
+
 def test_an_interruption_in_a_task_reaches_the_caller():
     def interrupt() -> None:
         raise KeyboardInterrupt
