@@ -192,11 +192,12 @@ def test_as_many_threads_as_there_may_be(monkeypatch):
 
 def test_a_task_may_lengthen_the_deadline_for_the_whole():
     """Who waits for it began to wait before that."""
-    deadline = Deadline(0.05)
+    deadline = Deadline(0.5)
 
     def task() -> str:
-        deadline.lengthen(PATIENCE)
         time.sleep(0.2)
+        deadline.lengthen(PATIENCE)
+        time.sleep(0.5)
         return "done"
 
     assert run_all([task], deadline=deadline, services=[]) == ["done"]
