@@ -189,7 +189,6 @@ def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
 
 def _read_offline(url: str, names: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read names as settings do while `manage.py secrets` imports them."""
-    monkeypatch.setattr("django_kms_secrets.recording.recordings", [])
     with monkeypatch.context() as patch:
         patch.setenv("KMS_SECRETS_OFFLINE", "1")
         secrets = load(url)
@@ -205,6 +204,9 @@ def test_permissions_of_a_verb(
     verb: str, column: int, aws: EmbeddedAWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verb needs the permissions that the page lists, and no others."""
+    # What other tests have loaded in this process is not what this one has.
+    monkeypatch.setattr("django_kms_secrets.recording.recordings", [])
+    monkeypatch.setattr("django_kms_secrets.recording.environment", None)
     url = URLS[column]
     cell = _cells(page("docs/reference/permissions.md").table("Verbs"), column)[verb]
     version = ""
