@@ -11,12 +11,16 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from django_kms_secrets.config import read_config
 
 from .test_processes import AWS, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TABLE = "credstash://credential-store"
 #: Longer than anything here takes, even on a busy machine (seconds).
@@ -261,10 +265,29 @@ def test_runserver(aws, site):
     with tree(argv, site) as process:
         assert {*reads(process, 2).values()} == {f"{WORDS} False"}
         waited_for(process, "Quit the server")
-        later = time.time() + 10
-        os.utime(site / "cwd" / "site_tree.py", (later, later))
-        assert {*reads(process, 1).values()} == {f"{WORDS} False"}
+        with changing(site / "cwd" / "site_tree.py"):
+            assert {*reads(process, 1).values()} == {f"{WORDS} False"}
         assert one_fetch(aws)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """A file that changes every second: nobody says when the server has looked at it first."""
+    done = threading.Event()
+
+    def change() -> None:
+        moment = time.time()
+        while not done.wait(1):
+            moment += 10
+            os.utime(path, (moment, moment))
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
