@@ -307,16 +307,18 @@ _NUMBERED = (
 
 
 def fuzz_transports(data: bytes) -> None:
-    """Whatever is answered to a read, both transports make the same of it, or ours refuses it.
+    """Whatever is answered to a read, both transports make the same of it, or one refuses it.
 
-    botocore takes the keys of an object for a list, and the characters of a text.
+    botocore takes the keys of an object for a list, and the characters of a text; ours does not
+    look at members that no store uses.
     """
     first, _, lines = data.partition(b"\n")
     number = int(first) if first.isdigit() and len(first) < 4 else len(first)
     kind, use = divmod(number % (3 * len(_LIGHT)), len(_LIGHT))
     ends = [_end(store, b"%d\n%b" % (use, lines)) for store in _pairs()[kind]]
     boto3, light = ends
-    _must(boto3 == light or _is_unreadable(light), f"boto3 gives {boto3}, ours {light}")
+    same = boto3 == light or _is_unreadable(light) or _is_unreadable(boto3)
+    _must(same, f"boto3 gives {boto3}, ours {light}")
 
 
 def _is_unreadable(end: Any) -> bool:

@@ -526,7 +526,7 @@ def test_that_name_cannot_be_written(document: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "reserved", [5, "text", [], {"PENDING": 5}, {"PENDING": {"KEY": 5}}, {"OTHER": {}}]
 )
-def test_what_else_stands_under_that_name_does_no_harm(
+def test_what_else_stands_under_that_name_is_neither_read_nor_lost(
     document: Any, account: Account, reserved: Any
 ) -> None:
     account.secretsmanager.put_secret_value(
@@ -534,8 +534,9 @@ def test_what_else_stands_under_that_name_does_no_harm(
         SecretString=json.dumps({"KEY": "one", "django-kms-secrets": reserved}),
     )
     assert values(document) == {CURRENT: "one"}
-    document.stage("KEY", "two")
-    assert values(document) == {PENDING: "two", CURRENT: "one"}
+    with pytest.raises(SecretsError, match="would be lost; nothing was stored"):
+        document.stage("KEY", "two")
+    assert values(document) == {CURRENT: "one"}
 
 
 def test_a_leaf_of_a_tree_is_rotated_by_its_dotted_name(document: Any) -> None:
