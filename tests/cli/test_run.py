@@ -213,7 +213,7 @@ class TestEnvironment:
 
     def test_without_proc(self, file_url, monkeypatch):
         """Where a system does not say what a process was started with, it is what it has now."""
-        read, passed = Path.read_bytes, {}
+        read, passed, before = Path.read_bytes, {}, signal.getsignal(signal.SIGPIPE)
 
         def read_bytes(path):
             if path == Path("/proc/self/environ"):
@@ -227,6 +227,8 @@ class TestEnvironment:
                 monkeypatch.setattr(Path, "read_bytes", read_bytes)
             with pytest.raises(ZeroDivisionError):
                 inside("module", file_url, ["run", NOTHING])
+            # Else a write to a closed connection would end this process, much later.
+            assert signal.getsignal(signal.SIGPIPE) is before
             assert ("SET_LATER" in passed) is (not line)
             monkeypatch.setattr(Path, "read_bytes", read)
             passed.clear()

@@ -265,8 +265,9 @@ def _execute(
         error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as exc:
         error = exc
-    for number, handler in zip(numbers, former, strict=True):
-        signal.signal(number, handler)
+    finally:
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
     reason = f"{command[0]} cannot be started: {error.strerror}"
     console.fail(SecretsError(reason, hint=_HINTS.get(error.errno, _HINT)))
     return NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
