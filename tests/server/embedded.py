@@ -51,6 +51,8 @@ class EmbeddedAWS:
     def start(self) -> None:
         mend()
         self._one_at_a_time = threading.Lock()
+        self._under_way = 0
+        self._settled = threading.Condition()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
             "127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler
@@ -81,7 +83,24 @@ class EmbeddedAWS:
         yield counter
         counter.update(self.requests[start:])
 
+    def settle(self, patience: float) -> None:
+        """Wait until every request that has come is done, also of who is gone (seconds)."""
+        with self._settled:
+            assert self._settled.wait_for(lambda: not self._under_way, patience)
+
     def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        with self._settled:
+            self._under_way += 1
+        try:
+            return self._reply(environ, start_response)
+        finally:
+            with self._settled:
+                self._under_way -= 1
+                self._settled.notify_all()
+
+    def _reply(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")

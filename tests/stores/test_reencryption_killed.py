@@ -76,6 +76,7 @@ def run(aws: EmbeddedAWS, kill_at: int | None = None) -> bool:
     aws.faults.append(fault)
     words = program.communicate(timeout=PATIENCE)[0].decode()
     aws.faults.remove(fault)
+    aws.settle(PATIENCE)
     assert program.returncode in (0, -signal.SIGKILL), words
     return program.returncode == 0
 
