@@ -328,10 +328,12 @@ class Api:
         )
         again = [failure["SecretId"] for failure in failures if self._is_throttled(failure)]
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
-            raise StoreUnavailable(
+            error = StoreUnavailable(
                 f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
                 hint="try again",
             )
+            error.is_outage = False
+            raise error
         found = [self._current(entry) for entry in reply["SecretValues"]]
         for secret_id in again:  # each as a request of its own, which bears throttling
             with contextlib.suppress(SecretNotFound):
