@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,23 @@ class TestOutage:
         outage(OUT)
         assert starts(source)
 
+    def test_a_process_that_reads_anew(self, source, outage, path, monkeypatch):
+        """With a max_age it asks again: for what is in use is old, but not at every read."""
+        now = time.monotonic()
+        monkeypatch.setattr(loader, "monotonic", lambda: now)
+        written(source)
+        change(path, since=lambda since: since - 100)
+        outage(OUT)
+        secrets = load(source, max_age=60)
+        asked = RemoteStore.asked
+        for _ in range(3):
+            assert secrets["A"] == VALUE
+        assert RemoteStore.asked == asked + 1
+        outage()
+        LocMemStore(name="last").put("A", "new-marker")
+        now += 1
+        assert secrets["A"] == "new-marker"
+
 
 class TestRevocation:
     @pytest.mark.parametrize(
@@ -233,11 +251,12 @@ class TestRevocation:
             secrets.fallbacks("A")
         assert not path.exists()
 
-    def test_a_deleted_secret(self, source, outage):
+    def test_a_deleted_secret(self, source, outage, path):
         """What the store does not have any more, the copy does not have: nor its fallbacks."""
         written(source)
         LocMemStore(name="last").delete("A")
         assert "A" not in load(source)
+        assert OLD not in path.read_text()
         outage(OUT)
         assert "A" not in load(source)
 
@@ -251,7 +270,8 @@ class TestRevocation:
         outage(OUT)
         assert load(source)["A"] == "new-marker"
         change(path, since=lambda since: since - 61)
-        assert not starts(source)
+        with pytest.raises(StoreUnavailable):
+            load(source)["A"]
 
     def test_another_error_of_the_store(self, source, outage, path):
         """What neither refuses nor is an outage serves nothing and removes nothing."""
