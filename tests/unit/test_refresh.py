@@ -410,15 +410,29 @@ class TestMaxAge:
             assert "A" in secrets
             assert secrets["A"] == "one"
 
-    def test_names_of_a_database_are_read_as_they_are(self, clock, store, monkeypatch):
-        """While the engine has its lock nothing is refreshed, so that no signal is sent."""
+    def test_the_engine_of_a_database_reads_them_as_they_are(self, clock, store):
+        """While it has its lock nothing else is refreshed, so no signal is sent."""
+        store.put("DB", "postgres://app:old@db/app")
         secrets = fetched(max_age=60)
+        secret = secrets.database("DB")["SECRET"]
+        store.put_many({"A": "two", "DB": "postgres://app:new@db/app"})
         clock.now += 61
-        with secrets._as_they_are():
-            assert secrets["A"] == "one"
-            assert GateStore.fetches == 1
-        assert secrets["A"] == "one"
-        assert GateStore.fetches == 2
+        heard = []
+
+        def receive(**kwargs):
+            heard.append(kwargs["names"])
+
+        def connect(credentials):
+            if credentials.password != "new":
+                raise ValueError
+
+        secrets_changed.connect(receive)
+        first = _credentials("app", "old")
+        secret.connect(connect, first, lambda exc: isinstance(exc, ValueError))
+        assert heard == [{"DB"}]
+        assert secrets["A"] == "two"
+        secrets_changed.disconnect(receive)
+        assert heard == [{"DB"}, {"A"}]
 
     @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
     def test_no_number_of_seconds(self, seconds):
