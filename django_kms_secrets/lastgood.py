@@ -106,6 +106,11 @@ class LastKnownGood:
     def __init__(self, config: Config, store: BaseStore) -> None:
         if config.last_known_good is None:
             raise TypeError("the configuration has no LAST_KNOWN_GOOD")
+        if not hasattr(os, "O_NOFOLLOW"):
+            raise SecretsError(
+                "LAST_KNOWN_GOOD is not for this platform: files have no owner here that counts",
+                hint="leave it out",
+            )
         options = config.last_known_good
         self._path = Path(options.path)
         self._max_age = options.max_age
@@ -368,7 +373,7 @@ class LastKnownGood:
 
         store: Any = self._store  # one in AWS: _check_store
         region = store.regions.get("kms", store.region_name)
-        if self._key_id.startswith("arn:"):
+        if self._key_id.count(":") > 3:  # an ARN
             region = self._key_id.split(":")[3]
         (service,) = open_them(
             {"kms": region},

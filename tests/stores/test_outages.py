@@ -223,6 +223,19 @@ class TestSealed:
         assert not starts(url)
         assert not path.exists()
 
+    @pytest.mark.parametrize("region", [REGION, "eu-west-1"])
+    def test_the_region_of_an_arn(self, aws, url, path, region, monkeypatch):
+        """A key that is given whole is asked for where it is; and not where the store is."""
+        arn = f"arn:aws:kms:{region}:111122223333:key/x"
+        aws.faults.clear()
+        denied = reply(b'{"__type": "AccessDeniedException"}', 400)
+        with ScriptedServer(lambda connection: connection.sendall(denied)) as kms:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", kms.endpoint)
+            assert starts(url.replace(ALIAS, arn))
+        ((head, body),) = kms.requests
+        assert f"/{region}/kms/aws4_request" in head
+        assert json.loads(body)["KeyId"] == arn
+
     def test_it_cannot_be_sealed(self, aws, url, path, caplog):
         """The site has its secrets nevertheless; the log says once why there is no copy."""
         path.unlink()

@@ -434,6 +434,12 @@ class TestConfiguration:
         with pytest.raises(SecretsError, match="not in memory"):
             load(source)
 
+    def test_a_platform_without_owners(self, source, monkeypatch):
+        """What cannot be looked at is not trusted."""
+        monkeypatch.delattr(os, "O_NOFOLLOW")
+        with pytest.raises(SecretsError, match="not for this platform"):
+            load(source)
+
     def test_options_that_are_objects(self, source):
         """They are not the same in another process."""
         source["OPTIONS"]["name"] = Path("last")
