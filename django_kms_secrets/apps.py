@@ -16,6 +16,7 @@ class KmsSecretsConfig(AppConfig):
 
         register(stores.check_configuration)
         register(stores.check_debug)
+        register(stores.check_outage)
         for check in (
             stores.check_online,
             stores.check_deployment,

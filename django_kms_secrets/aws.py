@@ -372,10 +372,12 @@ class Service:
         return make(reply) if make else self.refused(operation, code, reply)
 
     def _unreadable(self, operation: str, reason: str) -> StoreUnavailable:
-        return StoreUnavailable(
+        error = StoreUnavailable(
             f"the answer to {operation} of {self.place} cannot be read ({reason})",
             hint="check endpoint_url: something else than AWS may be listening there",
         )
+        error.is_outage = False
+        return error
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
         headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -457,10 +459,12 @@ class Service:
         return self._no_answer(operation, kind)
 
     def _no_answer(self, operation: str, reason: str) -> StoreUnavailable:
-        return StoreUnavailable(
+        error = StoreUnavailable(
             f"{operation} got no answer from {self.place} ({reason})",
             hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
         )
+        error.is_outage = reason != "SSLError"  # a certificate that is not trusted
+        return error
 
 
 def _throttling(reply: object) -> StoreUnavailable | None:

@@ -23,7 +23,23 @@ _SCHEMES = {
     "file": "django_kms_secrets.backends.file.FileStore",
     "locmem": "django_kms_secrets.backends.locmem.LocMemStore",
 }
-_KEYS = ("BACKEND", "OPTIONS", "NAMES")
+_KEYS = ("BACKEND", "OPTIONS", "NAMES", "LAST_KNOWN_GOOD")
+#: What that key is called in a URL.
+_LAST_KNOWN_GOOD = "last_known_good"
+
+
+class CopyOptions(NamedTuple):
+    """Where the last known good values are kept; see `lastgood`.
+
+    Attributes:
+        path: the file.
+        max_age: how long it may be used (seconds).
+        key_id: the KMS key that seals it; "" for a file in memory.
+    """
+
+    path: str
+    max_age: float
+    key_id: str = ""
 
 
 class Config(NamedTuple):
@@ -34,12 +50,14 @@ class Config(NamedTuple):
         options: its OPTIONS.
         names: what to fetch; None for everything in the store.
         source: what it was read from: a dict, or a URL.
+        last_known_good: the copy for when the store is out; None for none.
     """
 
     store_class: type[BaseStore]
     options: Mapping[str, Any]
     names: tuple[str, ...] | None = None
     source: Mapping[str, Any] | str = ""
+    last_known_good: CopyOptions | None = None
 
     def with_options(self, **options: Any) -> Config:
         """The same with some OPTIONS replaced."""
@@ -105,7 +123,13 @@ def _from_dict(source: Mapping[str, Any]) -> Config:
     options = source.get("OPTIONS", {})
     if not isinstance(options, Mapping):
         raise SecretsError("OPTIONS is not a dict", hint='write "OPTIONS": {"name": "value"}')
-    return Config(_store_class(source["BACKEND"]), dict(options), _names(source.get("NAMES")))
+    store_class = _store_class(source["BACKEND"])
+    return Config(
+        store_class,
+        dict(options),
+        _names(source.get("NAMES")),
+        last_known_good=_copy_options(source.get("LAST_KNOWN_GOOD"), store_class),
+    )
 
 
 def _from_url(url: str) -> Config:
@@ -125,7 +149,7 @@ def _from_url(url: str) -> Config:
         raise SecretsError(f"the {scheme}:// URL is not valid", hint="quote [ and ] as %5B and %5D")
     store_class = _store_class(_SCHEMES[scheme])
     query = _query(parts.query)
-    names = query.pop("names", None)
+    names, kept = query.pop("names", None), query.pop(_LAST_KNOWN_GOOD, None)
     options = store_class.options_from_url(unquote(parts.netloc + parts.path), query)
     for name, value in {**options, "names": names}.items():
         if isinstance(value, dict) and name not in store_class.dict_options:
@@ -134,7 +158,10 @@ def _from_url(url: str) -> Config:
                 hint=f"write {name}=value",
             )
     return Config(
-        store_class, options, _names(names.split(",") if isinstance(names, str) else names)
+        store_class,
+        options,
+        _names(names.split(",") if isinstance(names, str) else names),
+        last_known_good=_copy_options(kept, store_class),
     )
 
 
@@ -172,6 +199,47 @@ def _names(names: Iterable[str] | None) -> tuple[str, ...] | None:
     if not listed or not all(isinstance(name, str) and name for name in listed):
         raise SecretsError("NAMES is not a list of names", hint='write "NAMES": ["SECRET_KEY"]')
     return tuple(dict.fromkeys(listed))
+
+
+def _copy_options(given: object, store_class: type[BaseStore]) -> CopyOptions | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise SecretsError(
+            "LAST_KNOWN_GOOD is not a dict",
+            hint='write "LAST_KNOWN_GOOD": {"path": "/run/site/secrets", "max_age": 3600}, in a '
+            f"URL {_LAST_KNOWN_GOOD}.path=…&{_LAST_KNOWN_GOOD}.max_age=…",
+        )
+    _refuse_unknown(given, CopyOptions._fields, "key of LAST_KNOWN_GOOD")
+    if store_class.is_local:
+        raise SecretsError(
+            f"LAST_KNOWN_GOOD is not for a {store_class.__name__}, which asks nobody",
+            hint="leave it out",
+        )
+    path, key_id = given.get("path", ""), given.get("key_id", "")
+    if not (isinstance(path, str) and os.path.isabs(path)):  # noqa: PTH117 - pathlib costs more
+        raise SecretsError(
+            "LAST_KNOWN_GOOD has no absolute path", hint='such as "path": "/run/site/secrets"'
+        )
+    if "key_id" in given and not (isinstance(key_id, str) and key_id):
+        raise SecretsError(
+            "the key_id of LAST_KNOWN_GOOD is no KMS key",
+            hint="give an alias, an id or an ARN; or leave it out, for a path in memory",
+        )
+    return CopyOptions(path, _seconds(given.get("max_age")), key_id)
+
+
+def _seconds(given: object) -> float:
+    try:
+        seconds = float(given)  # type: ignore[arg-type] # of whatever: that is what is tried
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SecretsError(
+            "the max_age of LAST_KNOWN_GOOD is not a number of seconds above 0",
+            hint='how long a value that was revoked may still be used, such as "max_age": 3600',
+        )
+    return seconds
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -25,7 +25,11 @@ class SecretsError(ImproperlyConfigured):
     Attributes:
         message, hint: as given.
         names: as a tuple, sorted.
+        retry_after: of `Secrets.refresh`: seconds until it asks again; before that it raises the
+            same error at once.
     """
+
+    retry_after = 0.0
 
     def __init__(self, message: str, *, hint: str = "", names: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -74,6 +78,10 @@ class StoreUnavailable(SecretsError):
 
     Attributes:
         is_momentary: whether AWS refused it only because there were too many requests at once.
+        is_outage: whether it was the store that gave no answer, or said that it cannot. False where
+            something answered that is not beyond doubt the store: its certificate is not trusted,
+            or its reply cannot be read.
     """
 
     is_momentary = False
+    is_outage = True

@@ -7,8 +7,10 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from . import snapshot
@@ -25,18 +27,25 @@ if TYPE_CHECKING:
 
     from .backends.base import BaseStore
     from .env import SecretsEnv
+    from .lastgood import LastKnownGood
 
 T = TypeVar("T")
 
 logger = logging.getLogger("django_kms_secrets")
 
+#: Seconds for which a failed refresh is not repeated: at first, and at most; twice as long each
+#: time.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
-def load(source: Mapping[str, Any] | str | None = None) -> Secrets:
+
+def load(source: Mapping[str, Any] | str | None = None, *, max_age: float | None = None) -> Secrets:
     """Read a configuration; the store itself is read when the first secret is asked for.
 
     Args:
-        source: a dict with BACKEND, OPTIONS and NAMES, a URL, or None for the URL in
-            ``$KMS_SECRETS_URL``.
+        source: a dict with BACKEND, OPTIONS, NAMES and LAST_KNOWN_GOOD, a URL, or None for the
+            URL in ``$KMS_SECRETS_URL``.
+        max_age: a read of values that are older (seconds) fetches them anew; None for never. If
+            that fails, the old ones stay.
 
     Returns:
         The secrets. In offline mode every one of them is empty, and no store is touched.
@@ -44,21 +53,31 @@ def load(source: Mapping[str, Any] | str | None = None) -> Secrets:
     Raises:
         SecretsError: the configuration is not valid.
     """
+    if max_age is not None and not max_age > 0:
+        raise SecretsError(
+            f"max_age {max_age!r} is not a number of seconds above 0",
+            hint="leave it out to keep the values as long as the process lives",
+        )
     if is_offline():
         return Secrets((), Recording((source,)))
-    return Secrets((_Layer(source),))
+    return Secrets((_Layer(source),), max_age=max_age)
 
 
 class _Layer:
-    """One store, and what to fetch from it."""
+    """One store, and what to fetch from it.
+
+    Attributes:
+        fetched_at: when that which it gave last was fetched, by `monotonic`.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source if source is not None else os.environ.get(URL_VARIABLE) or None
         # What `secrets run` has fetched for this configuration; it has looked at that, too. The
         # store's modules, which take longer to import than all this, are not needed then.
         self._handed = snapshot.find(self._source)
+        self.fetched_at = 0.0
         if self._handed is None:
-            self.store  # noqa: B018 - a configuration that is not valid is an error now
+            self.last_good  # noqa: B018 - a configuration that is not valid is an error now
         else:
             self._source = deepcopy(self._source)
 
@@ -69,6 +88,22 @@ class _Layer:
     @cached_property
     def store(self) -> BaseStore:
         return self.config.make_store()
+
+    @cached_property
+    def last_good(self) -> LastKnownGood | None:
+        """The copy for when the store is out, where one is configured."""
+        store = self.store
+        if self.config.last_known_good is None:
+            return None
+        from .lastgood import LastKnownGood
+
+        return LastKnownGood(self.config, store)
+
+    @property
+    def served(self) -> float | None:
+        """When the values that came from the copy were fetched, by `monotonic`; else None."""
+        made: LastKnownGood | None = vars(self).get("last_good")
+        return made.served if made else None
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -85,21 +120,72 @@ class _Layer:
     def fetch(self, only: Collection[str] | None, *, anew: bool) -> dict[str, SecretStr]:
         """The current values: of all that is configured, or of some names of these."""
         if self._handed and self._handed.is_fresh and not anew:
+            self.fetched_at = monotonic() - self._handed.age
             return self._handed.values
         names = self.names
         if only is not None:
             names = tuple(name for name in only if names is None or name in names)
         if names == ():
             return {}
-        with self.store.reading() as store:
-            return {name: secret.value for name, secret in store.get_many(names).items()}
+
+        def ask() -> dict[str, SecretStr]:
+            with self.store.reading() as store:
+                return {name: secret.value for name, secret in store.get_many(names).items()}
+
+        self.fetched_at = monotonic()
+        if self.last_good is None:
+            return ask()
+        if only is not None:
+            return self.last_good.some(ask, only)
+        values = self.last_good.values(ask, serve=not anew)
+        if self.served is not None:
+            self.fetched_at = self.served
+        return values
 
     def stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""
         if self._handed and self._handed.is_fresh and name in self._handed.stages:
             return self._handed.stages[name]
-        with self.store.reading() as store:
-            return {stage: secret.value for stage, secret in store.get_stages(name).items()}
+
+        def ask() -> dict[str, SecretStr]:
+            with self.store.reading() as store:
+                return {stage: secret.value for stage, secret in store.get_stages(name).items()}
+
+        return self.last_good.stages(name, ask) if self.last_good else ask()
+
+
+class _Pause:
+    """When to ask again after a failure: later each time, and not all processes at once."""
+
+    def __init__(self) -> None:
+        self.until = float("-inf")
+        self._error: SecretsError | None = None
+        self._seconds = 0.0
+
+    def failed(self, error: SecretsError | None = None) -> None:
+        """Ask no sooner than in a while."""
+        import random
+
+        self._seconds = min(max(2 * self._seconds, FIRST_PAUSE), LONGEST_PAUSE)
+        seconds = self._seconds * random.uniform(0.5, 1)  # noqa: S311 - it protects nothing
+        self.until = monotonic() + seconds
+        if error:
+            error.retry_after = seconds
+        self._error = copy(error)  # without its traceback, whose frames would live on
+
+    def succeeded(self) -> None:
+        """Ask whenever it is wanted."""
+        self.until, self._error, self._seconds = float("-inf"), None, 0.0
+
+    def check(self) -> None:
+        """Raise the error again, as long as it holds."""
+        left = self.until - monotonic()
+        if self._error is None or left <= 0:
+            return
+        again = copy(self._error)
+        again.retry_after = left
+        again.message = f"{again.message} (not asked again before {left:.1f} s are over)"
+        raise again
 
 
 class Secrets(Mapping[str, SecretStr]):
@@ -114,11 +200,24 @@ class Secrets(Mapping[str, SecretStr]):
         offline: whether offline mode made every one of them empty.
     """
 
-    def __init__(self, layers: tuple[_Layer, ...], recording: Recording | None = None) -> None:
+    def __init__(
+        self,
+        layers: tuple[_Layer, ...],
+        recording: Recording | None = None,
+        max_age: float | None = None,
+    ) -> None:
         self._layers = layers
         self._recording = recording
         self.offline = recording is not None
         self._lock = threading.RLock()
+        self._max_age = max_age
+        # Who has this one refreshes. It is taken before the other, and never the other way round.
+        self._refreshing = threading.RLock()
+        self._refreshes = 0
+        self._last: tuple[int, tuple[str, ...], frozenset[str]] = 0, (), frozenset()
+        self._pause = _Pause()
+        self._oldest = 0.0
+        self._here = threading.local()
         self._values: dict[str, SecretStr] | None = None
         self._origin: dict[str, _Layer] = {}
         self._stages: dict[str, dict[str, SecretStr]] = {}
@@ -135,7 +234,7 @@ class Secrets(Mapping[str, SecretStr]):
         if self._recording:
             self._recording.note(name, required=True)
             return EmptyText()
-        value = tree.reach(self._fetched(), name)
+        value = tree.reach(self._read(), name)
         if value is tree.MISSING:
             self._raise_missing(name)
         return self._text_of(value)
@@ -146,26 +245,31 @@ class Secrets(Mapping[str, SecretStr]):
         if self._recording:
             self._recording.note(name, required=False)
             return False
-        return tree.reach(self._fetched(), name) is not tree.MISSING
+        return tree.reach(self._read(), name) is not tree.MISSING
 
     def __iter__(self) -> Iterator[str]:
         if self._recording:
             self._recording.whole = True
             return iter(())
-        return iter(self._fetched())
+        return iter(self._read())
 
     def __len__(self) -> int:
         if self._recording:
             self._recording.whole = True
             return 0
-        return len(self._fetched())
+        return len(self._read())
 
     def __or__(self, other: Secrets) -> Secrets:
         if not isinstance(other, Secrets):
             return NotImplemented
         recordings = [found for found in (self._recording, other._recording) if found]
         sources = tuple(source for found in recordings for source in found.sources)
-        return Secrets(self._layers + other._layers, Recording(sources) if recordings else None)
+        ages = [age for age in (self._max_age, other._max_age) if age is not None]
+        return Secrets(
+            self._layers + other._layers,
+            Recording(sources) if recordings else None,
+            min(ages, default=None),
+        )
 
     def __repr__(self) -> str:
         return f"<Secrets from {self.place}>"
@@ -270,16 +374,39 @@ class Secrets(Mapping[str, SecretStr]):
     def refresh(self, *names: str) -> frozenset[str]:
         """Fetch again, and send the signal `secrets_changed` if a value is another one.
 
-        If it fails, the old values stay and the error is raised.
+        If it fails, the old values stay and the error is raised; for a while, which its
+        ``retry_after`` says, it is then raised again without asking. Threads that call this at
+        the same time share one fetch, which none of them called before it began.
 
         Args:
             names: only these, or trees that dotted names reach into; left out, all.
 
         Returns:
             The names whose value changed, appeared or went.
+
+        Raises:
+            SecretsError: the store refused, or could not be asked.
         """
-        changed = self._fetch_anew(*names)
+        wanted = self._refreshes + 1  # what began before this call may have missed a new value
+        with self._refreshing:
+            number, same, changed = self._last
+            if number >= wanted and same == names:
+                return changed
+            changed = self._refreshed(names)
         self._announce(changed)
+        return changed
+
+    def _refreshed(self, names: tuple[str, ...]) -> frozenset[str]:
+        self._pause.check()
+        self._refreshes += 1
+        number = self._refreshes
+        try:
+            changed = self._fetch_anew(*names)
+        except SecretsError as exc:
+            self._pause.failed(exc)
+            raise
+        self._pause.succeeded()
+        self._last = number, names, changed
         return changed
 
     def _fetch_anew(self, *names: str) -> frozenset[str]:
@@ -290,12 +417,12 @@ class Secrets(Mapping[str, SecretStr]):
             if names and self._values is not None:
                 self._fetch_some(self._known_roots(names))
             else:
-                self._values, self._origin = self._fetch(anew=True)
+                self._fetch_all(anew=True)
                 self._stages = {}
             # Not before: what was handed on is in force until there is something newer.
             for layer in self._layers:
                 layer.ask_store()
-            new = self._values
+            new = self._values or {}
         return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
     def _announce(self, changed: frozenset[str]) -> None:
@@ -311,14 +438,62 @@ class Secrets(Mapping[str, SecretStr]):
             return "nowhere: offline mode"
         return " | ".join(layer.place for layer in self._layers)
 
+    def _read(self) -> dict[str, SecretStr]:
+        """The values for a read from outside, which may be too old for it."""
+        if self._is_due():
+            self._renew()
+        return self._fetched()
+
+    def _is_due(self) -> bool:
+        if self._max_age is None or self._values is None or getattr(self._here, "keeps", False):
+            return False
+        return monotonic() > max(self._oldest + self._max_age, self._pause.until)
+
+    def _renew(self) -> None:
+        """Refresh, unless another thread does: this one does not wait, and has the old values."""
+        changed: frozenset[str] = frozenset()
+        problem = ""
+        if not self._refreshing.acquire(blocking=False):
+            return
+        try:
+            if not self._is_due():  # another thread was first
+                return
+            with self._as_they_are():  # a handler of logs may read a secret
+                changed = self._refreshed(())
+        except Exception as exc:
+            problem = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
+            if not isinstance(exc, SecretsError):
+                self._pause.failed()
+        finally:
+            self._refreshing.release()
+        if problem:
+            logger.warning("%s: values stay in use after their max_age: %s", self.place, problem)
+        self._announce(changed)
+
+    @contextmanager
+    def _as_they_are(self) -> Iterator[None]:
+        """To the end of the block, reads of this thread renew nothing."""
+        before = getattr(self._here, "keeps", False)
+        self._here.keeps = True
+        try:
+            yield
+        finally:
+            self._here.keeps = before
+
     def _fetched(self) -> dict[str, SecretStr]:
         values = self._values
         if values is not None:
             return values
         with self._lock:
             if self._values is None:
-                self._values, self._origin = self._fetch()
-            return self._values
+                self._fetch_all()
+            return self._values or {}
+
+    def _fetch_all(self, *, anew: bool = False) -> None:
+        self._values, self._origin = self._fetch(anew=anew)
+        self._oldest = min((layer.fetched_at for layer in self._layers), default=0.0)
+        if any(layer.served is not None for layer in self._layers):
+            self._pause.failed()  # the store was out a moment ago
 
     def _fetch(
         self, only: Collection[str] | None = None, *, anew: bool = False
@@ -442,10 +617,18 @@ def in_environment() -> list[str]:
     )
 
 
+def served() -> list[tuple[str, float]]:
+    """The stores in use whose values came from their last known good copy, and the age of that."""
+    layers = {layer for secrets in list(_LIVING.values()) for layer in secrets._layers}
+    return sorted(
+        (layer.place, monotonic() - layer.served) for layer in layers if layer.served is not None
+    )
+
+
 def _renew_locks() -> None:
     """In a process that was forked during a read: the thread that has the lock is not in it."""
     for secrets in list(_LIVING.values()):
-        secrets._lock = threading.RLock()
+        secrets._lock, secrets._refreshing = threading.RLock(), threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -48,10 +48,12 @@ class Reply(dict[str, Any]):
         self._request = request
 
     def __missing__(self, name: str) -> Any:
-        raise StoreUnavailable(
+        error = StoreUnavailable(
             f"{self._request} was answered without {name}",
             hint="check endpoint_url: something else than AWS may be listening there",
         )
+        error.is_outage = False
+        raise error
 
 
 def checked(value: Any, shape: Any, request: str) -> Any:

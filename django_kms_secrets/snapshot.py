@@ -71,6 +71,7 @@ class Handed(NamedTuple):
         values: the current values, by name.
         stages: of some names the values that are in use, by stage.
         until: when it is too old to be used, by `now`.
+        began: when it was fetched, by `now`.
     """
 
     place: str
@@ -78,11 +79,17 @@ class Handed(NamedTuple):
     values: dict[str, SecretStr]
     stages: dict[str, dict[str, SecretStr]]
     until: float
+    began: float = 0.0
 
     @property
     def is_fresh(self) -> bool:
         """Whether it may still be used."""
         return now() <= self.until
+
+    @property
+    def age(self) -> float:
+        """How old it is (seconds)."""
+        return now() - self.began
 
 
 class _UnusableError(Exception):
@@ -143,7 +150,7 @@ def write(found: Mapping[str, Handed | None], *, began: float, max_age: float) -
         "format": _FORMAT,
         "began": began,
         "max_age": max_age,
-        "surroundings": _surroundings(),
+        "surroundings": surroundings(),
         "stores": stores,
     }
     content = SecretBytes(json.dumps(document).encode())
@@ -188,7 +195,7 @@ def _seals() -> int:
     return fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def _surroundings() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
     """What decides beside a configuration which account and region are read."""
     return {
         name: value
@@ -313,11 +320,12 @@ def _chosen(document: Any, source: Mapping[str, Any] | str) -> Handed | None:
         _texts(one["values"]),
         {name: _texts(stages) for name, stages in one["stages"].items()},
         began + max_age,
+        began,
     )
 
 
 def _are_others(then: Mapping[str, str]) -> bool:
-    here = _surroundings()
+    here = surroundings()
     # Without credentials there is no other account.
     here["AWS_ACCESS_KEY_ID"] = here["AWS_ACCESS_KEY_ID"] or then["AWS_ACCESS_KEY_ID"]
     return here != then

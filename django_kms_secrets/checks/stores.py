@@ -13,7 +13,7 @@ from ..backends.capabilities import AWSStore
 from ..conf import configured_source
 from ..config import read_config
 from ..exceptions import SecretsError
-from ..loader import in_use
+from ..loader import in_use, served
 from ..offline import VARIABLE, is_offline
 
 if TYPE_CHECKING:
@@ -146,3 +146,16 @@ def _may_be_aws(url: str) -> bool:
     except ValueError:
         return True
     return not host or host.endswith(tuple(f".{suffix}" for suffix in AWS_SUFFIXES))
+
+
+def check_outage(**kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """W009: a store was out, and its last known good copy is in use."""
+    return [
+        Warning(
+            f"the secrets of {place} are from the last known good copy of "
+            f"{age / 60:.0f} minutes ago",
+            hint="`secrets doctor` says what is wrong with the store; restart when it is back",
+            id="kms_secrets.W009",
+        )
+        for place, age in served()
+    ]

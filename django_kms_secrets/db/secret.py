@@ -246,8 +246,9 @@ class _Rotation:
         problem = ""
         try:
             changed = self.secrets._fetch_anew(*([self.name] if self.name else ROTATED))
-            for found in credentials_of(self.secrets, self.name):
-                known.append(found._replace(user=self._user) if self._user else found)
+            with self.secrets._as_they_are():  # a signal may not be sent while we have the lock
+                for found in credentials_of(self.secrets, self.name):
+                    known.append(found._replace(user=self._user) if self._user else found)
         except Exception as exc:
             problem = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
         for found in known:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 import boto3
 import pytest
 
+from django_kms_secrets import load
 from django_kms_secrets.account import override_of
 from django_kms_secrets.aws import Service
 from django_kms_secrets.config import read_config
@@ -608,3 +609,28 @@ def test_every_partition_of_aws_is_aws(region, dual, monkeypatch):
     assert override_of(store, Service(client, "DynamoDB")) == ""
     elsewhere = boto3.client("dynamodb", region_name=region, endpoint_url="http://db.example")
     assert override_of(store, Service(elsewhere, "DynamoDB")) == "the AWS configuration file"
+
+
+class TestLastKnownGood:
+    """Whether there is a copy for when the store is out."""
+
+    @pytest.fixture
+    def kept(self, names, tmp_path):
+        """Makes the URL of a configuration with a copy."""
+        query = "last_known_good.key_id=alias/credstash&last_known_good.max_age=3600"
+        return f"{names}&{query}&last_known_good.path={tmp_path}/copy"
+
+    def test_there_is_one(self, kept):
+        """Its age is shown; without one, when it comes."""
+        assert doctor(kept)["last known good"]["state"] == "warning"
+        assert "there is none" in doctor(kept)["last known good"]["found"]
+        assert load(kept)["A"]
+        row = doctor(kept)["last known good"]
+        assert (row["state"], row["found"][:17]) == ("ok", "there is a copy o")
+
+    def test_a_path_that_cannot_be(self, names):
+        """As `load()` would say."""
+        url = f"{names}&last_known_good.path=/proc/copy&last_known_good.max_age=3600"
+        row = doctor(url)["last known good"]
+        assert row["state"] == "error"
+        assert "which is not in memory" in row["found"]

@@ -173,6 +173,23 @@ class TestProgram:
         assert "kms" in error.lower() or "dynamodb" in error
         assert not mark.exists()
 
+    def test_the_store_is_out(self, run_table, url, cwd, aws, tmp_path, monkeypatch):
+        """The program starts with the last known good secrets, and this is said. Each process
+        looks for them itself, so that none has them longer than it may."""
+        query = "last_known_good.key_id=alias/credstash&last_known_good.max_age=3600"
+        url = f"{url}&timeout=2&{query}&last_known_good.path={tmp_path}/copy"
+        monkeypatch.setenv("KMS_SECRETS_URL", url)
+        argv = [*run_table, *python(READ)]
+        assert outside(argv, cwd=cwd).ok().out == f"{MARK} False\n"
+        aws.faults.append(lambda name, _: (503, "ServiceUnavailable") if name != "Decrypt" else 0)
+        done = outside(argv, cwd=cwd)
+        assert (done.code, done.out.split()[0]) == (0, MARK)
+        assert "is out, and its secrets are the last known good ones, which are not" in done.err
+        assert done.err.count("comes from the last known good copy") == 2
+        done = outside([*run_table[:-1], "--env", "--", "sh", "-c", "echo $A"], cwd=cwd)
+        assert done.out == f"{MARK}\n"
+        assert "is out, and its secrets are the last known good ones\n" in done.err
+
     def test_no_standard_streams(self, run, cwd):
         """A closed stdin stays closed: what is handed on does not take its number."""
         shell = ["sh", "-c", 'exec "$@" <&-', "sh", *run, "sh", "-c", "ls /proc/$$/fd/"]

@@ -26,7 +26,7 @@ print(json.dumps([*found, sorted(heavy)]))
 """
 
 
-# What takes milliseconds to import, and only commands need.
+# What takes milliseconds to import, and only commands or some configurations need.
 COMMANDS_OWN = [
     "csv",
     "encodings.idna",
@@ -34,6 +34,7 @@ COMMANDS_OWN = [
     "django_kms_secrets.backends.diagnosis",
     "django_kms_secrets.backends.iam",
     "django_kms_secrets.formats.dotenv",
+    "django_kms_secrets.lastgood",
 ]
 
 

@@ -9,6 +9,7 @@ from django_kms_secrets import Secrets, SecretStr, load
 secrets = load({"BACKEND": "django_kms_secrets.backends.locmem.LocMemStore"})
 assert_type(secrets, Secrets)
 assert_type(load("locmem://") | load(), Secrets)
+assert_type(load("locmem://", max_age=900), Secrets)
 assert_type(secrets["SECRET_KEY"], SecretStr)
 assert_type(secrets.get("SENTRY_DSN"), SecretStr | None)
 assert_type(secrets.get("SENTRY_DSN", ""), SecretStr | str)

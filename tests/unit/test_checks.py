@@ -468,6 +468,7 @@ class TestFileMode:
 
 
 def test_only_some_run_without_deploy(checks):
-    """Whoever starts a shell is told of what concerns every machine: E001, W006 and W008."""
+    """Whoever starts a shell is told of what concerns every machine: E001, W006, W008, W009."""
     plain = checks.registered_checks
-    assert {check.__name__ for check in plain} == {"check_configuration", "check_debug"}
+    names = {check.__name__ for check in plain}
+    assert names == {"check_configuration", "check_debug", "check_outage"}

@@ -9,12 +9,17 @@ from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
-from django_kms_secrets.config import read_config
+from django_kms_secrets.config import CopyOptions, read_config
 
 MARKER = "hunter2-marker"
 CREDSTASH = "django_kms_secrets.backends.credstash.CredStashStore"
 FILE = "django_kms_secrets.backends.file.FileStore"
 LOCMEM = "django_kms_secrets.backends.locmem.LocMemStore"
+
+
+def good(kept, backend=CREDSTASH):
+    """A configuration with a LAST_KNOWN_GOOD."""
+    return {"BACKEND": backend, "OPTIONS": {"table": "t"}, "LAST_KNOWN_GOOD": kept}
 
 
 def store_of(source):
@@ -138,6 +143,18 @@ def test_the_table_of_credstashs_own_variable(monkeypatch):
         ({"BACKEND": FILE}, "needs the option path", "OPTIONS"),
         ({"BACKEND": LOCMEM, "NAMES": 5}, "NAMES is not a list", '"NAMES": ["SECRET_KEY"]'),
         ({"BACKEND": LOCMEM, "NAMES": "A"}, "NAMES is not a list", '"NAMES": ["SECRET_KEY"]'),
+        (good("/run/x"), "LAST_KNOWN_GOOD is not a dict", "last_known_good.path=…"),
+        ("credstash://?last_known_good=/run/x", "LAST_KNOWN_GOOD is not a dict", "max_age"),
+        (good({"paht": "/run/x"}), "'paht' is not a key of LAST_KNOWN_GOOD", "mean path?"),
+        (good({"max_age": 1}), "no absolute path", "/run/site/secrets"),
+        (good({"path": "run/x", "max_age": 1}), "no absolute path", "/run/site/secrets"),
+        (good({"path": "/run/x"}), "max_age of LAST_KNOWN_GOOD", "3600"),
+        (good({"path": "/run/x", "max_age": "0"}), "max_age of LAST_KNOWN_GOOD", "3600"),
+        (good({"path": "/run/x", "max_age": "nan"}), "max_age of LAST_KNOWN_GOOD", "3600"),
+        (good({"path": "/run/x", "max_age": "inf"}), "max_age of LAST_KNOWN_GOOD", "3600"),
+        (good({"path": "/x", "max_age": 1, "key_id": ""}), "is no KMS key", "an alias"),
+        (good({"path": "/x", "max_age": 1}, LOCMEM), "not for a LocMemStore", "leave it out"),
+        ("file:///x.env?last_known_good.path=/x", "not for a FileStore", "leave it out"),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_says_what_and_how(source, message, hint):
@@ -147,6 +164,17 @@ def test_a_wrong_configuration_says_what_and_how(source, message, hint):
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert MARKER not in str(caught.value)
+
+
+def test_the_last_known_good_copy():
+    """A URL says the same as a dict; without the key there is none."""
+    expected = CopyOptions("/run/x", 3600.0, "alias/a")
+    kept = {"path": "/run/x", "max_age": 3600, "key_id": "alias/a"}
+    assert read_config(good(kept)).last_known_good == expected
+    query = "&".join(f"last_known_good.{name}={value}" for name, value in kept.items())
+    found = read_config(f"credstash://t?names=A&{query}")
+    assert (found.last_known_good, found.options, found.names) == (expected, {"table": "t"}, ("A",))
+    assert read_config("credstash://t").last_known_good is None
 
 
 def test_an_error_about_the_environments_url_names_its_variable(

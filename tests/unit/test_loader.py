@@ -490,10 +490,10 @@ with LocMemStore() as store:
 secrets = load("locmem://")
 reading, go_on = threading.Event(), threading.Event()
 fetch = Secrets._fetch
-def slow(self):
+def slow(self, **how):
     reading.set()
     go_on.wait(20)
-    return fetch(self)
+    return fetch(self, **how)
 Secrets._fetch = slow
 thread = threading.Thread(target=lambda: secrets["A"])
 thread.start()

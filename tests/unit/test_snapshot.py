@@ -284,7 +284,7 @@ def _document(**changes):
         "format": 1,
         "began": snapshot.now(),
         "max_age": 300,
-        "surroundings": snapshot._surroundings(),
+        "surroundings": snapshot.surroundings(),
         "stores": {snapshot.key_of(URL): one},
     }
     one.update({key: changes.pop(key) for key in list(changes) if key in one})

@@ -31,6 +31,7 @@ VALUE_BYTES = 65_536
 
 _LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"}
 _STAGES = {label: stage for stage, label in _LABELS.items()}
+_REFUSALS = {"AccessDeniedException", "DecryptionFailure"}
 
 
 # "marked for deletion", "scheduled for deletion"; moto: "marked deleted".
@@ -321,13 +322,18 @@ class Api:
         reply = self._service.call("BatchGetSecretValue", SecretIdList=list(secret_ids))
         # Failures come in a reply with HTTP 200. A secret that is missing, or that waits for its
         # deletion, is not there; anything else must not look as if it were not there.
-        failures = reply.get("Errors", ())
+        # A refusal before a fault: what was revoked must not look like an outage.
+        failures = sorted(
+            reply.get("Errors", ()), key=lambda failure: failure["ErrorCode"] not in _REFUSALS
+        )
         again = [failure["SecretId"] for failure in failures if self._is_throttled(failure)]
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
-            raise StoreUnavailable(
+            error = StoreUnavailable(
                 f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
                 hint="try again",
             )
+            error.is_outage = False
+            raise error
         found = [self._current(entry) for entry in reply["SecretValues"]]
         for secret_id in again:  # each as a request of its own, which bears throttling
             with contextlib.suppress(SecretNotFound):

@@ -25,6 +25,7 @@ from ...backends.diagnosis import (
     readable,
 )
 from ...exceptions import AccessDenied, SecretsError, StoreNotReady
+from ...lastgood import LastKnownGood, words
 from ...transport import LIGHT
 from ..arguments import add_listing_format
 
@@ -50,6 +51,8 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
     if examination.store is not None:
         try:
             _examine(examination, examination.store, examination.names)
+            if examination.last_good:
+                examination.look(Check("last known good", examination.last_good))
         finally:
             examination.store.close()
     console.rows(_COLUMNS, examination.rows, options["format"])
@@ -62,12 +65,14 @@ class _Examination:
     Attributes:
         rows: a row for each.
         store, names: what is examined, once the configuration is read.
+        last_good: looks at the last known good copy, where one is configured.
     """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, str]] = []
         self.store: BaseStore | None = None
         self.names: Sequence[str] | None = None
+        self.last_good: Callable[[], Seen] | None = None
         self._failed: set[str] = set()
 
     def failed(self, check: Check) -> bool:
@@ -97,8 +102,18 @@ def _configuration(examination: _Examination, read: Callable[[], Config]) -> See
     config = read()
     examination.store = config.make_store()
     examination.names = config.names
+    if config.last_known_good:
+        examination.last_good = partial(_last_good, config, examination.store)
     count = "everything in it" if config.names is None else f"{len(config.names)} NAMES"
     return Seen(f"{examination.store.place}, {count}")
+
+
+def _last_good(config: Config, store: BaseStore) -> Seen:
+    last_good = LastKnownGood(config, store)
+    try:
+        return Seen(f"there is a copy of {words(last_good.age())} ago, for when the store is out")
+    except SecretsError as exc:
+        return Seen(exc.message, WARNING, exc.hint)
 
 
 def _examine(examination: _Examination, store: BaseStore, names: Sequence[str] | None) -> None:

@@ -15,7 +15,7 @@ import os
 import re
 import signal
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from ... import offline, recording, snapshot
 from ...config import URL_VARIABLE, read_config
 from ...exceptions import SecretsError
 from ...formats import tree
+from ...lastgood import LastKnownGood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -86,8 +87,13 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
     with _as_at_load():
         environment: dict[str, str | bytes] = dict(_environment(options))
         began = snapshot.now() if snapshot.is_possible() else 0.0
-        with ExitStack() as stack:
-            layers = _fetched(read, options, stack)
+        layers = _fetched(read, options)
+        for layer in layers:
+            if layer.is_stale:
+                console.say(
+                    f"warning: {layer.store.place} is out, and its secrets are the last known good "
+                    f"ones{'' if options['env'] else ', which are not handed on'}"
+                )
         if options["env"]:
             environment.update(_variables(layers))
             console.say(
@@ -132,17 +138,41 @@ class _Layer:
 
     config: Config
     store: BaseStore
-    values: dict[str, SecretStr]
+    last_good: LastKnownGood | None
+    values: dict[str, SecretStr] = field(default_factory=dict)
     stages: dict[str, dict[str, SecretStr]] = field(default_factory=dict)
 
+    def fetch(self) -> None:
+        """The current values, or the last known good ones."""
 
-def _fetched(
-    read: Callable[[], Config], options: Mapping[str, Any], stack: ExitStack
-) -> list[_Layer]:
+        def ask() -> dict[str, SecretStr]:
+            with self.store.reading() as store:
+                found = store.get_many(self.config.names)
+            return {name: secret.value for name, secret in found.items()}
+
+        self.values = self.last_good.values(ask, serve=True) if self.last_good else ask()
+
+    def fetch_stages(self, name: str) -> None:
+        """The values of a name in use; likewise."""
+
+        def ask() -> dict[str, SecretStr]:
+            with self.store.reading() as store:
+                found = store.get_stages(name)
+            return {stage: secret.value for stage, secret in found.items()}
+
+        self.stages[name] = self.last_good.stages(name, ask) if self.last_good else ask()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the store is out, and these are the last known good ones."""
+        return self.last_good is not None and self.last_good.served is not None
+
+
+def _fetched(read: Callable[[], Config], options: Mapping[str, Any]) -> list[_Layer]:
     """Everything that the settings load, each configuration once and in their order."""
     layers: list[_Layer] = []
     for configs, staged in _wanted(read, options):
-        asked = [_layer(config, layers, stack) for config in configs]
+        asked = [_layer(config, layers) for config in configs]
         for name in sorted(staged):
             _fetch_stages(name, asked)
     return layers
@@ -158,13 +188,14 @@ def _wanted(
     return [([*map(read_config, found.sources)], found.staged) for found in recordings]
 
 
-def _layer(config: Config, layers: list[_Layer], stack: ExitStack) -> _Layer:
+def _layer(config: Config, layers: list[_Layer]) -> _Layer:
     for layer in layers:
         if layer.config.source == config.source:
             return layer
-    store = stack.enter_context(config.make_store())
-    values = {name: secret.value for name, secret in store.get_many(config.names).items()}
-    layers.append(_Layer(config, store, values))
+    store = config.make_store()
+    last_good = LastKnownGood(config, store) if config.last_known_good else None
+    layers.append(_Layer(config, store, last_good))
+    layers[-1].fetch()
     return layers[-1]
 
 
@@ -174,8 +205,7 @@ def _fetch_stages(name: str, layers: Sequence[_Layer]) -> None:
         for layer in reversed(layers):
             if root in layer.values:
                 if not layer.store.is_local and root not in layer.stages:
-                    found = layer.store.get_stages(root)
-                    layer.stages[root] = {stage: secret.value for stage, secret in found.items()}
+                    layer.fetch_stages(root)
                 return
 
 
@@ -183,7 +213,7 @@ def _write(layers: Iterable[_Layer], began: float, max_age: int, console: Consol
     handed: dict[str, snapshot.Handed | None] = {}
     for layer in layers:
         key = snapshot.key_of(layer.config.source)
-        if layer.store.is_local:
+        if layer.store.is_local or layer.is_stale:
             if key is not None:
                 handed[key] = None
             continue
@@ -194,7 +224,12 @@ def _write(layers: Iterable[_Layer], began: float, max_age: int, console: Consol
             )
             continue
         handed[key] = snapshot.Handed(
-            layer.store.place, layer.config.names, layer.values, layer.stages, began + max_age
+            layer.store.place,
+            layer.config.names,
+            layer.values,
+            layer.stages,
+            began + max_age,
+            began,
         )
     return snapshot.write(handed, began=began, max_age=max_age)
 

@@ -1,0 +1,484 @@
+"""The last known good values: a copy that settings start from while their store is out.
+
+It is written after each fetch, and read when the store gave no answer, or said that it cannot:
+`StoreUnavailable.is_outage`. When the store refuses, the copy is removed: what was revoked or
+deleted ends there.
+
+The file is in memory (tmpfs, ramfs) and good for this boot; or a data key of KMS seals it, and it
+may lie on any disk. It then opens only while KMS answers, and lets us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import time
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import files, snapshot
+from .exceptions import (
+    AccessDenied,
+    DecryptionError,
+    SecretIntegrityError,
+    SecretNotFound,
+    SecretsError,
+    StoreNotReady,
+    StoreUnavailable,
+)
+from .types import SecretBytes, SecretStr, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from .aws import Service
+    from .backends.base import BaseStore
+    from .backends.credstash.keys import DataKey, DataKeys
+    from .config import Config
+
+logger = logging.getLogger("django_kms_secrets")
+
+_FORMAT = 1
+_IN_MEMORY = {"tmpfs", "ramfs"}
+_MOUNTS = Path("/proc/self/mountinfo")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+#: The store answered: after these there is nothing good to remember.
+_REFUSALS = (AccessDenied, DecryptionError, SecretIntegrityError, SecretNotFound, StoreNotReady)
+
+# A container is told by these who it is, each time it starts, and not which account it reads.
+_OF_A_CONTAINER = {"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"}
+
+#: The part of a copy that has the current values. Others have the name of a secret, and its values
+#: by stage; no secret has an empty name.
+_CURRENT = ""
+
+
+class _UnusableError(Exception):
+    """Why the copy is not used, in words without a value."""
+
+
+class _TooOldError(_UnusableError):
+    """As it will be in time."""
+
+
+class _Part(NamedTuple):
+    """What one read of the store gave.
+
+    Attributes:
+        fetched: when that read began (seconds since the epoch).
+        boot: in which boot of the machine; "" where that is not known.
+        since: the same moment, by `snapshot.now`.
+        values: by name, or by stage.
+    """
+
+    fetched: float
+    boot: str
+    since: float
+    values: dict[str, SecretStr]
+
+    @classmethod
+    def now(cls) -> _Part:
+        boot = _boot()
+        return cls(time.time(), boot, snapshot.now() if boot else 0.0, {})
+
+
+class LastKnownGood:
+    """The copy of one configuration.
+
+    Args:
+        config: the configuration, which says where it is.
+        store: its store.
+
+    Attributes:
+        served: when the values that it gave instead of the store were fetched, by
+            `time.monotonic`; None while the store itself gives them.
+
+    Raises:
+        SecretsError: the path is not in memory, and nothing seals it; or the configuration cannot
+            be recognised in another process.
+    """
+
+    def __init__(self, config: Config, store: BaseStore) -> None:
+        if config.last_known_good is None:
+            raise TypeError("the configuration has no LAST_KNOWN_GOOD")
+        if not hasattr(os, "O_NOFOLLOW"):
+            raise SecretsError(
+                "LAST_KNOWN_GOOD is not for this platform: files have no owner here that counts",
+                hint="leave it out",
+            )
+        options = config.last_known_good
+        self._path = Path(options.path)
+        self._max_age = options.max_age
+        self._key_id = options.key_id
+        self._store = store
+        self._binding = _binding(config)
+        self.served: float | None = None
+        if self._key_id:
+            self._check_store()
+        else:
+            _check_memory(self._path.parent)
+
+    def values(
+        self, ask: Callable[[], dict[str, SecretStr]], *, serve: bool
+    ) -> dict[str, SecretStr]:
+        """All current values: of the store or, while it is out, of the copy.
+
+        Args:
+            ask: reads them from the store.
+            serve: whether the copy may be given.
+
+        Raises:
+            SecretsError: the store's: it refused, or it is out and the copy cannot be used.
+        """
+        return self._asked(_CURRENT, ask, serve=serve)
+
+    def some(
+        self, ask: Callable[[], dict[str, SecretStr]], names: Collection[str]
+    ) -> dict[str, SecretStr]:
+        """The current values of some names, of the store alone; the copy takes them over."""
+        found = self._from_store(ask)
+        kept = self._kept()
+        if _CURRENT in kept:
+            whole = kept[_CURRENT]  # which stays as old as the oldest of its values
+            others = {name: value for name, value in whole.values.items() if name not in names}
+            self._write({**kept, _CURRENT: whole._replace(values={**others, **found})})
+        return found
+
+    def stages(self, name: str, ask: Callable[[], dict[str, SecretStr]]) -> dict[str, SecretStr]:
+        """The values of a name that are in use, by stage; else as `values`."""
+        # Who has waited for a time limit need not do so again for every name.
+        if self.served is not None and name in (kept := self._kept()):
+            return kept[name].values
+        return self._asked(name, ask, serve=True)
+
+    def age(self) -> float:
+        """How old the copy is (seconds).
+
+        Raises:
+            SecretsError: it cannot be used now, or there is none.
+        """
+        try:
+            return self._age(self._part(_CURRENT))
+        except _UnusableError as exc:
+            reason = str(exc)
+        raise SecretsError(
+            f"the last known good copy at {self._path} cannot be used: {reason}",
+            hint="the next fetch writes it: look for a warning in its log",
+        )
+
+    def _asked(
+        self, name: str, ask: Callable[[], dict[str, SecretStr]], *, serve: bool
+    ) -> dict[str, SecretStr]:
+        part = _Part.now()
+        try:
+            part = part._replace(values=self._from_store(ask))
+        except StoreUnavailable as exc:
+            if not (serve and exc.is_outage):
+                raise
+            error = exc
+        else:
+            self._take(name, part)
+            return part.values
+        found = self._served(name, error)
+        if found is None:
+            raise error
+        return found
+
+    def _from_store(self, ask: Callable[[], dict[str, SecretStr]]) -> dict[str, SecretStr]:
+        try:
+            return ask()
+        except _REFUSALS as exc:
+            self._remove(exc.message)
+            raise
+
+    def _take(self, name: str, part: _Part) -> None:
+        kept = self._kept()
+        if name == _CURRENT:
+            self.served = None
+            kept = {other: kept[other] for other in kept if other in part.values}
+        self._write({**kept, name: part})
+
+    def _served(self, name: str, error: SecretsError) -> dict[str, SecretStr] | None:
+        place = self._store.place
+        try:
+            part = self._part(name)
+            age = self._age(part)
+        except _TooOldError as exc:
+            reason = str(exc)
+            self._remove(reason)
+        except _UnusableError as exc:
+            reason = str(exc)
+        except SecretsError as exc:  # KMS does not open it
+            reason = exc.message
+            if isinstance(exc, _REFUSALS):
+                self._remove(reason)
+        else:
+            logger.warning(
+                "%s is out, and %s comes from the last known good copy of %s ago: %s",
+                place,
+                f"what is staged of {name}" if name else "every value",
+                words(age),
+                error.message,
+            )
+            if name == _CURRENT:
+                self.served = time.monotonic() - age
+            return part.values
+        logger.warning("%s is out, and the last known good copy is not used: %s", place, reason)
+        return None
+
+    def _age(self, part: _Part) -> float:
+        if part.boot and part.boot == _boot():
+            age = snapshot.now() - part.since  # by a clock that nobody can set
+        elif self._key_id:
+            age = time.time() - part.fetched  # KMS takes no request of a clock that is far off
+        else:
+            raise _UnusableError("another boot of this machine wrote it")
+        if age < 0:
+            raise _UnusableError("it is from the future")
+        if age > self._max_age:
+            raise _TooOldError(f"it is older than {self._max_age:g} s")
+        return age
+
+    # The file
+
+    def _part(self, name: str) -> _Part:
+        parts = self._parts()
+        if name not in parts:
+            raise _UnusableError(f"it has nothing of {name}")
+        return parts[name]
+
+    def _kept(self) -> dict[str, _Part]:
+        """What there is of it that may still be used; nothing is logged."""
+        try:
+            parts = self._parts()
+        except (_UnusableError, SecretsError):
+            return {}
+        return {name: part for name, part in parts.items() if self._is_usable(part)}
+
+    def _is_usable(self, part: _Part) -> bool:
+        try:
+            self._age(part)
+        except _UnusableError:
+            return False
+        return True
+
+    def _parts(self) -> dict[str, _Part]:
+        """Read it.
+
+        Raises:
+            _UnusableError: there is none, or it is not one of ours.
+            SecretsError: KMS does not open it.
+        """
+        outer = self._outer()
+        try:
+            parts = outer["parts"] if not self._key_id else self._opened(outer["sealed"])
+            return {name: _part_of(part) for name, part in parts.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            pass
+        raise _UnusableError(_NOT_OURS)
+
+    def _outer(self) -> Any:
+        try:
+            outer = _read(self._path)
+            if outer["format"] != _FORMAT:
+                raise _UnusableError("another version of this package wrote it")
+            if outer["for"] != self._binding:
+                raise _UnusableError(
+                    "it is of another configuration, or of other variables AWS_… or HOME"
+                )
+        except FileNotFoundError:
+            reason = "there is none"
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+        except (ValueError, KeyError, TypeError, RecursionError):
+            reason = _NOT_OURS
+        else:
+            return outer
+        raise _UnusableError(reason)
+
+    def _write(self, parts: Mapping[str, _Part]) -> None:
+        """Write it; if that fails the site has its secrets nevertheless."""
+        content = {name: part._asdict() for name, part in parts.items()}
+        outer: dict[str, Any] = {"format": _FORMAT, "for": self._binding}
+        try:
+            if self._key_id:
+                outer["sealed"] = self._sealed(SecretBytes(json.dumps(content).encode()))
+            else:
+                outer["parts"] = content
+            files.write_private(self._path, SecretStr(json.dumps(outer)))
+        except SecretsError as exc:
+            _warn(f"the last known good copy of {self._store.place} is not kept: {exc.message}")
+
+    def _remove(self, why: str) -> None:
+        """Remove it, if it is of this configuration."""
+        try:
+            self._outer()
+            self._path.unlink()
+        except _UnusableError:
+            return
+        except OSError as exc:
+            logger.warning("cannot remove %s: %s", self._path, exc.strerror)
+            return
+        logger.warning("the last known good copy at %s is removed: %s", self._path, why)
+
+    # Sealed
+
+    def _check_store(self) -> None:
+        from .backends.capabilities import AWSStore
+
+        if not isinstance(self._store, AWSStore):
+            raise SecretsError(
+                f"the key_id of LAST_KNOWN_GOOD is not for {self._store.place}, which is not in "
+                "AWS",
+                hint="leave it out, and give a path in memory",
+            )
+
+    def _sealed(self, content: SecretBytes) -> dict[str, str]:
+        from . import envelope
+        from .aws import open_services
+
+        key = self._ask_kms(open_services, lambda keys: keys.generate(self._context))
+        record = envelope.seal(content, data_key=key.plain, encrypted_key=key.encrypted)
+        encoded = envelope.encode(record).items()
+        return {n: text.decode() if isinstance(text, bytes) else text for n, text in encoded}
+
+    def _opened(self, sealed: Mapping[str, object]) -> Any:
+        from . import envelope
+        from .aws import open_readers
+
+        record = envelope.decode(sealed)
+        key = self._ask_kms(
+            partial(open_readers, transport=self._store.transport),  # type: ignore[attr-defined]
+            lambda keys: keys.decrypt(
+                record.key, self._context, name="", where="the last known good copy"
+            ),
+        )
+        content = SecretBytes(envelope.unseal(record, data_key=key.plain))
+        return masked(json.loads(SecretStr(content.decode())))
+
+    @property
+    def _context(self) -> dict[str, str]:
+        return {"django-kms-secrets": "last-known-good", "configuration": self._binding}
+
+    def _ask_kms(
+        self, open_them: Callable[..., list[Service]], task: Callable[[DataKeys], DataKey]
+    ) -> DataKey:
+        from .aws import Deadline, run_all
+        from .backends.credstash.keys import DataKeys
+
+        store: Any = self._store  # one in AWS: _check_store
+        region = store.regions.get("kms", store.region_name)
+        if self._key_id.count(":") > 3:  # an ARN
+            region = self._key_id.split(":")[3]
+        (service,) = open_them(
+            {"kms": region},
+            profile_name=store.profile_name,
+            endpoint_url=store.endpoint_url,
+            timeouts=store.timeouts,
+        )
+        try:
+            return run_all(
+                [lambda: task(DataKeys(service, self._key_id))],
+                deadline=Deadline(store.timeouts.overall),
+                services=[service],
+            )[0]
+        finally:
+            service.close()
+
+
+_NOT_OURS = "it is not of the form that this package writes"
+
+
+def words(seconds: float) -> str:
+    """An age for people."""
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+@cache
+def _warn(text: str) -> None:
+    """Say it once in a process."""
+    logger.warning("%s", text)
+
+
+def _boot() -> str:
+    """Which boot of the machine this is; "" where that is not known."""
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _binding(config: Config) -> str:
+    """What has to be the same in who writes it and who reads it, as a fingerprint."""
+    key = snapshot.key_of(config.source)
+    if key is None:
+        raise SecretsError(
+            "LAST_KNOWN_GOOD needs OPTIONS of text, numbers, lists and dicts alone",
+            hint="write them as text",
+        )
+    around = {
+        name: value
+        for name, value in snapshot.surroundings().items()
+        if name not in _OF_A_CONTAINER
+    }
+    return hashlib.sha256(json.dumps([key, around], sort_keys=True).encode()).hexdigest()
+
+
+def _check_memory(directory: Path) -> None:
+    try:
+        device = directory.stat().st_dev
+    except (OSError, ValueError) as exc:
+        problem = f"cannot be looked at: {getattr(exc, 'strerror', None) or type(exc).__name__}"
+    else:
+        if _filesystem(device) in _IN_MEMORY:
+            return
+        problem = "is not in memory"
+    raise SecretsError(
+        f"LAST_KNOWN_GOOD would be in {directory}, which {problem}",
+        hint="make it a directory of a tmpfs, such as /run/site or /dev/shm; or give a key_id: "
+        "then KMS seals the copy, and it may lie on a disk",
+    )
+
+
+def _filesystem(device: int) -> str:
+    """The type of the file system of a device; "" where the system does not say."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = _MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:  # a system other than Linux
+        return ""
+    mounts = [line.split() for line in lines]
+    # proc_pid_mountinfo(5): the third field is the device, and the type comes after a "-".
+    return next((found[found.index("-") + 1] for found in mounts if found[2] == number), "")
+
+
+def _read(path: Path) -> Any:
+    """What is in a file that only we, or root, can have written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _UnusableError("it is no regular file")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise _UnusableError("it belongs to another user")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise _UnusableError("others can read or write it")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = SecretBytes(file.read(files.MAX_BYTES + 1))
+    finally:
+        os.close(descriptor)
+    if len(content) > files.MAX_BYTES:
+        raise _UnusableError("it is too large")
+    return masked(json.loads(SecretStr(content.decode())))
+
+
+def _part_of(found: Mapping[str, Any]) -> _Part:
+    values = found["values"]
+    if not all(isinstance(value, SecretStr) for value in values.values()):
+        raise TypeError
+    return _Part(float(found["fetched"]), str(found["boot"]), float(found["since"]), dict(values))
