@@ -14,6 +14,7 @@ from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
     audit,
+    copy,
     delete,
     diff,
     doctor,
@@ -68,6 +69,7 @@ VERBS: dict[str, Verb | Starter] = {
     "putall": putall,
     "diff": diff,
     "getall": getall,
+    "copy": copy,
     "list": list_,
     "keys": keys,
     "history": history,

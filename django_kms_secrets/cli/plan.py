@@ -133,6 +133,12 @@ def compare_all(store: BaseStore, values: Mapping[str, str]) -> Plan:
     )
 
 
+def write(store: BaseStore, plan: Plan, names: Iterable[str]) -> None:
+    """Write the wanted values of some names."""
+    # The one place where they are written: `plan.versions` is what was compared with.
+    store.put_many({name: plan.values[name] for name in names})
+
+
 def names_of(store: BaseStore) -> set[str]:
     """All names of a store."""
     return {entry.name for entry in store.list_secrets()}

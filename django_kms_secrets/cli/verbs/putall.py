@@ -101,7 +101,7 @@ def _write(
         question = f"delete {', '.join(plan.only_stored)} from {store.place}?"
         console.confirm(question, yes=options["yes"])
     with console.progress("writing") as progress, store.followed(progress):
-        store.put_many({name: plan.values[name] for name in (*added, *changed)})
+        plans.write(store, plan, (*added, *changed))
     for name in plan.only_stored:
         store.delete(name)
     console.say(
