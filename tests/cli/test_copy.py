@@ -354,10 +354,13 @@ class TestVersions:
         copy(source, target, "--versions", "--existing", "overwrite").ok()
         assert self._stages(target) == {CURRENT: f"{MARK}-1", PENDING: f"{MARK}-2"}
 
-    def test_written_meanwhile(self, at, monkeypatch):
+    @pytest.mark.parametrize("begun", [[], [f"{MARK}-1"]], ids=["absent", "begun"])
+    def test_written_meanwhile(self, at, monkeypatch, begun):
         """What somebody writes between the comparison and the copy is not overwritten."""
         source, target = at("memory"), at("table")
         self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        if begun:
+            self._filled(target, *begun)
         write = copy_verb.write_past
 
         def late(*args):
@@ -366,7 +369,41 @@ class TestVersions:
 
         monkeypatch.setattr(copy_verb, "write_past", late)
         assert "A in CredStash table one" in copy(source, target, "--versions").failed()
-        assert self._history(target) == [f"{MARK}-theirs"]
+        assert self._history(target) == [*begun, f"{MARK}-theirs"]
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_names_of_one_document(self, at, kind):
+        """The previous value of one name outlives the copy of the next."""
+        source, target = at("memory"), at(kind)
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        with opened(source) as store:
+            store.put("B", f"{MARK}-b1")
+            store.put("B", f"{MARK}-b2")
+        assert (
+            "2 copied and read back, with 4 values" in copy(source, target, "--versions").ok().err
+        )
+        assert self._stages(target) == {PREVIOUS: f"{MARK}-1", CURRENT: f"{MARK}-2"}
+
+    def test_rolled_back(self, at):
+        """What is current comes last, where a rollback moved it to an older version."""
+        source, target = at("names"), at("memory")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        with opened(source) as store:
+            store.rollback("A", PREVIOUS)
+        copy(source, target, "--versions").ok()
+        assert self._history(target) == [f"{MARK}-2", f"{MARK}-1"]
+
+    def test_read_back(self, at, monkeypatch):
+        """What did not arrive is found out."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        write = copy_verb.write_past
+        monkeypatch.setattr(
+            copy_verb,
+            "write_past",
+            lambda store, name, values, *rest: write(store, name, values[-1:], *rest),
+        )
+        assert "not the same when read back: A" in copy(source, target, "--versions").failed()
 
     @pytest.mark.parametrize("kinds", [("table", "file"), ("file", "table")], ids=" to ".join)
     def test_where_there_are_none(self, at, kinds):
