@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import files
+from .. import files, formats
 from ..exceptions import SecretsError
-from ..types import SecretStr
+from ..types import SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,18 @@ def add_format(parser: argparse.ArgumentParser, default: str | None = "json") ->
     """``-f``: how values are written."""
     parser.add_argument(
         "-f", "--format", choices=("json", "dotenv", "yaml", "csv"), default=default
+    )
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """``FILE`` and its ``-f``: where many values are read from; see `read_values`."""
+    # SecretStr: it may be a tree of values itself.
+    parser.add_argument("source", type=SecretStr, metavar="FILE", help="FILE or @FILE; - for stdin")
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=("json", "dotenv", "yaml"),
+        help="left out: by the file's name; of stdin, JSON or dotenv by its first character",
     )
 
 
@@ -126,6 +138,42 @@ def read_value(
     if value.endswith("\n"):
         console.say("warning: the value ends with a line break, and is stored with it")
     return value
+
+
+def read_values(
+    source: str,
+    format: str | None,  # noqa: A002
+    console: Console,
+) -> dict[str, str]:
+    """Read the names and values of a file, of stdin, or of a tree of JSON as credstash takes it.
+
+    Args:
+        source: as typed.
+        format: ``json``, ``dotenv`` or ``yaml``; None: known by the name, or the first character.
+        console: where to warn.
+
+    Raises:
+        SecretsError: it cannot be read, or there is nothing in it.
+    """
+    if source == "-":
+        text = read_stdin()
+    elif source.lstrip().startswith("{"):
+        console.say(
+            "warning: the values were on the command line, where `ps` and the shell's history "
+            "show them; use a file or -"
+        )
+        text = SecretStr(source)
+    else:
+        text = read_file(source)
+        format = format or formats.format_of(str(path_of(source)))  # noqa: A001
+    found = formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
+    values: dict[str, str] = masked(found)
+    if not values:
+        # An upstream command that failed sends nothing; putall --prune would then empty the store.
+        raise SecretsError(
+            "there are no secrets in what was read", hint="look at where it comes from"
+        )
+    return values
 
 
 def read_file(argument: str) -> SecretStr:

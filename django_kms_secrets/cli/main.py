@@ -14,7 +14,9 @@ from ..exceptions import SecretsError
 from .arguments import overrides_of
 from .verbs import (
     audit,
+    copy,
     delete,
+    diff,
     doctor,
     get,
     getall,
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Verb(Protocol):
-    """What a module of ``verbs`` has; ``ALIASES``, ``prepare`` and ``configure`` may be added."""
+    """What a module of ``verbs`` has.
+
+    ``ALIASES``, ``prepare``, ``configure`` and ``failure_code`` may be added.
+    """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, store: BaseStore, options: Mapping[str, Any], console: Console) -> int: ...
@@ -62,7 +67,9 @@ VERBS: dict[str, Verb | Starter] = {
     "put": put,
     "get": get,
     "putall": putall,
+    "diff": diff,
     "getall": getall,
+    "copy": copy,
     "list": list_,
     "keys": keys,
     "history": history,
@@ -235,7 +242,7 @@ def run_as_program(
         options, console, source: as of `run`.
 
     Returns:
-        The exit code: 0, 1 for a failure, 130 for Ctrl-C.
+        The exit code: 0, 1 for a failure (see `failure_code`), 130 for Ctrl-C.
     """
     try:
         return run(options, console, source)
@@ -250,7 +257,13 @@ def run_as_program(
     except KeyboardInterrupt:
         console.say("")
         return 130
-    return 1
+    return failure_code(options)
+
+
+def failure_code(options: Mapping[str, Any]) -> int:
+    """The exit code of a verb that fails: 1, if it does not say otherwise."""
+    code: int = getattr(VERBS[options["verb"]], "failure_code", lambda _: 1)(options)
+    return code
 
 
 def _close_stdout() -> None:

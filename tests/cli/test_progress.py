@@ -10,7 +10,7 @@ import pytest
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.cli import console as console_module
 from django_kms_secrets.cli.console import Console
-from django_kms_secrets.cli.verbs import getall, putall
+from django_kms_secrets.cli.verbs import copy, diff, getall, putall
 from django_kms_secrets.types import SecretStr
 
 if TYPE_CHECKING:
@@ -110,4 +110,30 @@ def test_what_is_written_is_shown_without_its_values(tmp_path):
         assert putall.run(store, {"source": SecretStr(source), **options}, Console(out, err)) == 0
     assert "writing" in err.getvalue()
     assert "9/9" in err.getvalue()
+    assert VALUE not in out.getvalue() + err.getvalue()
+
+
+@pytest.mark.parametrize("versions", [False, True], ids=["current", "versions"])
+def test_a_copy_is_shown_without_its_values(versions):
+    target = f"locmem://copied-{versions}"
+    out, err = Screen(is_terminal=True), Screen(is_terminal=True)
+    options = {"to": target, "names": None, "existing": None, "dry_run": False}
+    with Store() as store:
+        store.put_many(dict.fromkeys(NAMES, VALUE))
+        assert copy.run(store, {**options, "versions": versions}, Console(out, err)) == 0
+    assert "reading" in err.getvalue()
+    assert "writing" in err.getvalue()
+    assert "9/9" in err.getvalue()
+    assert VALUE not in out.getvalue() + err.getvalue()
+
+
+def test_a_diff_on_a_terminal_is_a_table_without_values(tmp_path):
+    source = tmp_path / "all.env"
+    source.write_text("".join(f"{name}={VALUE}\n" for name in NAMES))
+    out, err = Screen(is_terminal=True), Screen(is_terminal=True)
+    options = {"source": SecretStr(source), "format": None, "json": False}
+    with Store() as store:
+        store.put_many(dict.fromkeys(NAMES, VALUE))
+        assert diff.run(store, options, Console(out, err)) == 0
+    assert all(name in out.getvalue() for name in [*NAMES, "state", "stored", "given"])
     assert VALUE not in out.getvalue() + err.getvalue()

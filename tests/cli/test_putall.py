@@ -172,16 +172,32 @@ class TestWhatItWrites:
         assert not WRITES & set(sent)
 
     def test_dry_run(self, secrets, aws, stored):
-        """``--dry-run`` says all of it and writes nothing, not even with --prune --yes."""
+        """``--dry-run`` shows the differences and writes nothing, not even with --prune --yes."""
         secrets("putall", "-", stdin="A=1\nB=2\nC=3").ok()
-        with aws.counted() as sent:
-            done = secrets(
-                "putall", "-", "--dry-run", "--prune", "--yes", stdin=f"A=1\nB={MARK}\nD=4"
-            ).ok()
-        assert done.err == "+ D\n~ B\n- C\nnothing was written: --dry-run\n"
-        assert not WRITES & set(sent)
-        assert "trentservice.GenerateDataKey" not in sent
+        for options, rest in (([], "only-stored"), (["--prune", "--yes"], "removed")):
+            with aws.counted() as sent:
+                done = secrets("putall", "-", "--dry-run", *options, stdin=f"A=1\nB={MARK}\nD=4")
+            assert done.code == 1
+            assert [line.split("\t")[:2] for line in done.out.splitlines()] == [
+                ["same", "A"],
+                ["changed", "B"],
+                ["added", "D"],
+                [rest, "C"],
+            ]
+            assert done.err == "nothing was written: --dry-run\n"
+            assert MARK not in done.words
+            assert not WRITES & set(sent)
+            assert "trentservice.GenerateDataKey" not in sent
         assert stored() == {"A": "1", "B": "2", "C": "3"}
+
+    @pytest.mark.parametrize(
+        "text, code", [("A=1", 0), ("A=2", 1), ("A=1\nB=2", 1), ("A", 2), ("", 2)]
+    )
+    def test_exit_code_of_a_dry_run(self, secrets, text, code):
+        """It is diff's: 0 if all is the same, 1 if not, 2 if that could not be told."""
+        secrets("putall", "-", stdin="A=1").ok()
+        assert secrets("putall", "-", "--dry-run", stdin=text).code == code
+        assert secrets("putall", "-", stdin=text).code == (code == 2)
 
     def test_trees(self, secrets, aws):
         """A tree is its JSON text in CredStash, and a tree in a document; both come back as one."""
@@ -282,9 +298,15 @@ class TestPermissions:
 
     def test_dry_run_of_who_may_not_read(self, secrets, aws):
         """A dry run that could not compare says so, instead of reporting changes."""
+        secrets("putall", "-", stdin="A=1").ok()
         aws.faults.append(denied("Query"))
-        done = secrets("putall", "-", "--dry-run", stdin="A=1").ok()
+        done = secrets("putall", "-", "--dry-run", stdin="A=1\nB=1")
+        assert done.code == 2
         assert done.err.startswith("warning: no telling whether these changed")
+        assert [line.split("\t")[:2] for line in done.out.splitlines()] == [
+            ["unreadable", "A"],
+            ["added", "B"],
+        ]
 
 
 class TestCredstashOutput:

@@ -56,9 +56,9 @@ class _Terminal(io.StringIO):
 def _command(url: str, *words: str) -> None:
     parser = argparse.ArgumentParser()
     add_verbs(parser)
-    options = vars(parser.parse_args([*words, "--url", url]))
+    options = vars(parser.parse_args(["--url", url, *words]))
     # What `run` would start, there is not: else it would take the place of the tests.
-    expected = 127 if words[0] == "run" else 0
+    expected = {"run": 127, "diff": 1}.get(words[0], 0)
     assert run(options, Console(_Terminal(), _Terminal()), None) == expected
 
 
@@ -147,7 +147,7 @@ def test_permissions_of_a_fetch(column: int, aws: EmbeddedAWS) -> None:
     assert not listed
 
 
-def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
+def _argv(verb: str, folder: Path, version: str, url: str) -> list[list[str]]:
     """What to run for a row of the table, so that the verb has something to do."""
     file = folder / "secrets.json"
     file.write_text(json.dumps({NAMES[0]: "changed", f"NEW_{len(verb)}": "value"}))
@@ -163,6 +163,11 @@ def _argv(verb: str, folder: Path, version: str) -> list[list[str]]:
         "get 'GLOB*'": [["get", "NAME_*"]],
         "putall": [["putall", str(file)]],
         "putall --prune": [["putall", str(file), "--prune", "--yes"]],
+        "diff": [["diff", str(file)]],
+        "copy, from here": [["copy", "--to", f"locmem://{folder}"]],
+        "copy, to here": [
+            ["copy", "--url", f"file://{file}", "--to", url, "--existing", "overwrite"]
+        ],
         "getall": [["getall"]],
         "list": [["list"]],
         "keys": [["keys"]],
@@ -228,7 +233,7 @@ def test_permissions_of_a_verb(
         _read_offline(url, (NAMES[0], NAMES[2]), monkeypatch)
     parts = _parts(aws)
     with aws.counted() as counted:
-        for words in _argv(verb, tmp_path, version):
+        for words in _argv(verb, tmp_path, version, url):
             _command(url, *words)
     assert _permissions(counted) | parts == _listed(cell)
 

@@ -146,6 +146,7 @@ RUNS = [
     (MODULE, ["get", "SECRET_KEY"], "", "Decrypt", TABLE),
     (MANAGE, ["getall", "-f", "dotenv"], "", "GetSecretValue", DOCUMENT),
     (MANAGE, ["getall", "-o", "out.json"], "", "Decrypt", TABLE),
+    (MODULE, ["copy", "--to", "secretsmanager://?prefix=copied/"], "", "CreateSecret", TABLE),
     (MODULE, ["reencrypt", "--key-id", "alias/other"], "", "TransactWriteItems", TABLE),
 ]
 

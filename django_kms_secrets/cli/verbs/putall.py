@@ -1,26 +1,17 @@
 """Write all secrets of a JSON, dotenv or YAML file; only those that changed make a new version.
 
-The whole file is checked before anything is written.
+The whole file is checked before anything is written. --dry-run shows what diff shows, with its exit
+code.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ... import formats
 from ...backends.base import checked
-from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
-from ...formats import tree
-from ...types import SecretStr, masked
-from ..arguments import (
-    add_context,
-    add_key_and_digest,
-    add_yes,
-    path_of,
-    read_file,
-    read_stdin,
-)
+from .. import plan as plans
+from ..arguments import add_context, add_key_and_digest, add_source, add_yes, read_values
 
 if TYPE_CHECKING:
     import argparse
@@ -33,141 +24,87 @@ ALIASES = ("push",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    # SecretStr: it may be a tree of values itself.
-    parser.add_argument("source", type=SecretStr, metavar="FILE", help="FILE or @FILE; - for stdin")
+    add_source(parser)
     add_context(parser)
     add_key_and_digest(parser)
     parser.add_argument(
-        "-f",
-        "--format",
-        choices=("json", "dotenv", "yaml"),
-        help="left out: by the file's name; of stdin, JSON or dotenv by its first character",
+        "--dry-run", action="store_true", help="show the differences, write nothing"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--prune", action="store_true", help="delete what the file does not have")
     add_yes(parser)
 
 
+def failure_code(options: Mapping[str, Any]) -> int:
+    """A dry run has the exit codes of diff."""
+    return plans.TROUBLE if options["dry_run"] else 1
+
+
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
-    values: dict[str, str] = masked(_read(options["source"], options["format"], console))
-    if not values:
-        # An upstream command that failed sends nothing; --prune would then empty the store.
-        raise SecretsError("there are no secrets in what was read", hint="nothing was written")
-    for name, value in values.items():
-        checked(name, value)
-    if getattr(store, "document", "") or getattr(store, "secret_id", ""):
-        _refuse_two_values(values)
-    with console.progress("comparing") as show, store.followed(show):
-        plan = _plan(store, values, prune=options["prune"])
-    if plan.unreadable:
-        console.say(
-            "warning: no telling whether these changed, as their current value cannot be read: "
-            + ", ".join(plan.unreadable)
-        )
-    for line in plan.lines():
-        console.say(line)
+    values = wanted(store, options, console)
     if options["dry_run"]:
-        console.say("nothing was written: --dry-run")
-        return 0
-    if plan.deleted:
-        console.confirm(f"delete {', '.join(plan.deleted)} from {store.place}?", yes=options["yes"])
-    with console.progress("writing") as show, store.followed(show):
-        store.put_many({name: values[name] for name in (*plan.added, *plan.changed)})
-    for name in plan.deleted:
-        store.delete(name)
-    console.say(
-        f"{store.place}: {len(plan.added)} added, {len(plan.changed)} changed, "
-        f"{len(plan.same)} unchanged, {len(plan.deleted)} deleted"
-    )
+        return _dry_run(store, values, options, console)
+    with console.progress("comparing") as show, store.followed(show):
+        plan = plans.compare(store, values)
+        if options["prune"]:
+            rest = plans.only_stored(plans.names_of(store), values)
+            plan = replace(plan, only_stored=rest)
+    _write(store, plan, options, console)
     return 0
 
 
-@dataclass(frozen=True)
-class _Plan:
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    same: tuple[str, ...]
-    deleted: tuple[str, ...]
-    unreadable: tuple[str, ...]
+def wanted(store: BaseStore, options: Mapping[str, Any], console: Console) -> dict[str, str]:
+    """Read the file, and see that the store could hold it.
 
-    def lines(self) -> list[str]:
-        marks = (("+", self.added), ("~", self.changed), ("-", self.deleted))
-        return [f"{mark} {name}" for mark, names in marks for name in names]
-
-
-def _read(source: SecretStr, format: str | None, console: Console) -> dict[str, str]:  # noqa: A002
-    if source == "-":
-        text = read_stdin()
-    elif source.lstrip().startswith("{"):
-        console.say(
-            "warning: the values were on the command line, where `ps` and the shell's history "
-            "show them; use a file or -"
-        )
-        text = source
-    else:
-        text = read_file(source)
-        format = format or formats.format_of(str(path_of(source)))  # noqa: A001
-    return formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
-
-
-def _refuse_two_values(values: Mapping[str, str]) -> None:
-    """In a document a dotted name is the leaf of a tree: there is room for one of two values."""
-    pairs = [
-        (root, name)
-        for name, value in values.items()
-        for root in tree.roots(name)[1:]
-        if _inside(values.get(root, ""), root, name) not in (None, value)
-    ]
-    if pairs:
-        raise SecretsError(
-            "given twice, with different values: "
-            + ", ".join(f"{name} and the tree {root}" for root, name in pairs)
-            + "; nothing was written",
-            hint="in a document a dotted name is in its tree: keep one of the two in the file",
-            names={name for pair in pairs for name in pair},
-        )
-
-
-def _inside(text: str, root: str, name: str) -> Any:
-    """What a tree has where a dotted name reaches into it; None: it is no tree."""
-    if tree.parse_object(text) is None:
-        return None
-    found = tree.reach({root: text}, name)
-    return found if found is tree.MISSING else tree.text_of(found)
-
-
-def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
-    current, unreadable = _current(store, list(values))
-    stored = {entry.name for entry in store.list_secrets()} if prune else set()
-    return _Plan(
-        added=tuple(name for name in values if name not in current and name not in unreadable),
-        changed=tuple(
-            name
-            for name, value in values.items()
-            if name in unreadable or current.get(name, value) != value
-        ),
-        same=tuple(name for name, value in values.items() if current.get(name) == value),
-        # A tree that a dotted name of the file reaches into is not what the file leaves out.
-        deleted=tuple(
-            name
-            for name in sorted(stored - set(values))
-            if not any(other.startswith(f"{name}.") for other in values)
-        ),
-        unreadable=tuple(name for name in values if name in unreadable),
-    )
-
-
-def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, str], set[str]]:
-    """The current values, and the names whose value cannot be read: those are written anew.
-
-    Who may only write has no current values to compare with.
+    Raises:
+        SecretsError: it cannot be read, or a name or value in it is refused.
     """
-    try:
-        found = store.get_many(names)
-    except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
-        unreadable = set(exc.names).intersection(names) or set(names)
-    else:
-        return {name: secret.value for name, secret in found.items()}, set()
-    readable = [name for name in names if name not in unreadable]
-    current, more = _current(store, readable) if readable else ({}, set())
-    return current, unreadable | more
+    values = read_values(options["source"], options["format"], console)
+    for name, value in values.items():
+        checked(name, value)
+    plans.refuse_two_values(store, values)
+    return values
+
+
+def show(
+    plan: plans.Plan, console: Console, *, rest: str = plans.ONLY_STORED, as_json: bool = False
+) -> int:
+    """Write the differences; gives the exit code."""
+    for warning in plans.warnings_of(plan):
+        console.say(warning)
+    console.rows(plans.COLUMNS, plan.rows(rest), "json" if as_json else "text")
+    return plan.exit_code()
+
+
+def _dry_run(
+    store: BaseStore, values: Mapping[str, str], options: Mapping[str, Any], console: Console
+) -> int:
+    with console.progress("comparing") as progress, store.followed(progress):
+        plan = plans.compare_all(store, values)
+    rest = plans.REMOVED if options["prune"] else plans.ONLY_STORED
+    code = show(plan, console, rest=rest)
+    console.say("nothing was written: --dry-run")
+    return code
+
+
+def _write(
+    store: BaseStore, plan: plans.Plan, options: Mapping[str, Any], console: Console
+) -> None:
+    added = plan.names(plans.ADDED)
+    # What cannot be compared is written anew.
+    changed = plan.names(plans.CHANGED, plans.UNREADABLE)
+    for warning in plans.warnings_of(plan):
+        console.say(warning)
+    for mark, names in (("+", added), ("~", changed), ("-", plan.only_stored)):
+        for name in names:
+            console.say(f"{mark} {name}")
+    if plan.only_stored:
+        question = f"delete {', '.join(plan.only_stored)} from {store.place}?"
+        console.confirm(question, yes=options["yes"])
+    with console.progress("writing") as progress, store.followed(progress):
+        plans.write(store, plan, (*added, *changed))
+    for name in plan.only_stored:
+        store.delete(name)
+    console.say(
+        f"{store.place}: {len(added)} added, {len(changed)} changed, "
+        f"{len(plan.names(plans.SAME))} unchanged, {len(plan.only_stored)} deleted"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ...cli.console import Console
-from ...cli.main import add_verbs, run, run_as_program
+from ...cli.main import add_verbs, failure_code, run, run_as_program
 from ...conf import configured_source
 from ...exceptions import SecretsError
 
@@ -42,12 +42,13 @@ class Command(BaseCommand):
         try:
             code = run(options, console, configured_source())
         except SecretsError as exc:
-            error = str(exc)
+            error, code = str(exc), failure_code(options)
         else:
             if not code:
                 return
-            error = f"secrets {options['verb']} failed in part"  # the console has the rest
-        raise CommandError(error)
+            # The console has the rest.
+            error = f"secrets {options['verb']} failed in part, or found something"
+        raise CommandError(error, returncode=code)
 
 
 def _django_options() -> argparse.ArgumentParser:

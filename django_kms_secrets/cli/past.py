@@ -1,0 +1,105 @@
+"""The values that a name had and has, and how they are written again: oldest first."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..backends.base import ABSENT
+from ..backends.capabilities import StagedStore
+from ..types import CURRENT, PENDING, PREVIOUS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..backends.base import BaseStore
+    from ..types import SecretStr
+
+
+class Past(NamedTuple):
+    """What a store has of a name.
+
+    Attributes:
+        values: oldest first, the current one last, none twice in a row; empty: there is no such
+            name.
+        pending: the pending value, if any.
+        version: the version that is current, or `ABSENT`.
+    """
+
+    values: list[SecretStr]
+    pending: SecretStr | None
+    version: str
+
+    def missing(self, wanted: Past) -> list[SecretStr] | None:
+        """The values that are to be written yet; None: the two went different ways.
+
+        Where the current values are the same, nothing is: what is older cannot be put before it.
+        """
+        if self.values[-1:] == wanted.values[-1:]:
+            return []
+        known = len(self.values)
+        return wanted.values[known:] if wanted.values[:known] == self.values else None
+
+    def ends_like(self, wanted: Past, written: Sequence[SecretStr]) -> bool:
+        """Whether what was written is what is found, and the pending value, if one is wanted."""
+        tail = self.values[len(self.values) - len(written) :]
+        return (
+            tail == list(written)
+            and self.values[-1:] == wanted.values[-1:]
+            and wanted.pending in (None, self.pending)
+        )
+
+
+def read_past(store: BaseStore, name: str, *, in_use: bool) -> Past:
+    """Read what a store has of a name.
+
+    Args:
+        store: where.
+        name: which.
+        in_use: only the previous, the current and the pending value, and nothing older: all that
+            a document has of one name.
+    """
+    stages = store.get_stages(name)
+    if CURRENT not in stages:
+        return Past([], None, ABSENT)
+    if in_use:
+        found = [stages[stage] for stage in (PREVIOUS, CURRENT) if stage in stages]
+    else:
+        # A rollback may have moved a stage to a version that is not the last.
+        entries = [entry for entry in store.history(name) if PENDING not in entry.stages]
+        entries.sort(key=lambda entry: (CURRENT in entry.stages, PREVIOUS in entry.stages))
+        found = [store.get(name, version=entry.version) for entry in entries]
+    values = [value for value, _ in groupby(secret.value for secret in found)]
+    pending = stages[PENDING].value if PENDING in stages else None
+    return Past(values, pending, stages[CURRENT].version)
+
+
+def write_past(
+    store: BaseStore,
+    name: str,
+    values: Sequence[SecretStr],
+    pending: SecretStr | None,
+    found: Past,
+) -> None:
+    """Write values one after another, each on the one before it, and one as pending.
+
+    Args:
+        store: where; a `StagedStore`.
+        name: which.
+        values: oldest first.
+        pending: the value to stage, in the place of another one; None for none.
+        found: what the store has.
+
+    Raises:
+        VersionConflict: somebody else wrote meanwhile.
+    """
+    assert isinstance(store, StagedStore)  # noqa: S101 - who calls this has seen to it
+    at = found.version
+    for value in values:
+        # A rotation keeps the value before it in a document, too.
+        write = store.put if at == ABSENT else store.rotate
+        at = write(name, value, expected=at).version
+    if pending is not None:
+        if found.pending is not None:
+            store.unstage(name)
+        store.stage(name, pending)

@@ -1,0 +1,262 @@
+"""Copy secrets to another store, and read them back there.
+
+It copies the NAMES of the configuration, or all. What the other store has already is left alone:
+after an interruption, run it again. A name that has another value there is an error, and nothing is
+written, unless --existing says what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...backends.base import checked
+from ...backends.capabilities import StagedStore
+from ...config import read_config
+from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
+from ...formats import tree
+from .. import plan as plans
+from ..past import Past, read_past, write_past
+from .putall import show
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from ...backends.base import BaseStore
+    from ...config import Config
+    from ...types import SecretStr
+    from ..console import Console
+
+OVERWRITE, KEEP = "overwrite", "keep"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", metavar="URL", required=True, help="the store to copy to, written as in --url"
+    )
+    parser.add_argument(
+        "--existing",
+        choices=(OVERWRITE, KEEP),
+        help="what to do with a name that has another value there: overwrite or keep it",
+    )
+    parser.add_argument(
+        "--versions",
+        action="store_true",
+        help="copy older values and the pending one too, where both stores can have them",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the differences, write nothing"
+    )
+
+
+def configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """Note the NAMES: they are what is copied."""
+    return config, {**options, "names": config.names}
+
+
+def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
+    target = _target(store, options)
+    with console.progress("reading") as progress, store.followed(progress):
+        values = _values(store, options["names"])
+    for name in values:
+        checked(name)
+    plans.refuse_two_values(target, values)
+    with target:
+        with console.progress("comparing") as progress, target.followed(progress):
+            plan = plans.compare(target, values)
+        copy = (_Versions if options["versions"] else _Copy)(store, target, plan, console)
+        if options["dry_run"]:
+            show(plan, console)
+        differing = copy.differing()
+        if differing and not options["existing"]:
+            raise _refusal(target, differing)
+        if options["dry_run"]:
+            console.say("nothing was written: --dry-run")
+            return 0
+        kept = differing if options["existing"] == KEEP else []
+        copy.write([name for name in values if name not in kept])
+        if kept:
+            console.say(f"kept as they are: {', '.join(kept)}")
+    return 0
+
+
+def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
+    """The other store, not opened.
+
+    Raises:
+        SecretsError: it is the same one, or there is no such store, or it cannot have versions.
+    """
+    config = read_config(options["to"])
+    if config.names is not None:
+        raise SecretsError(
+            "the URL of --to has names", hint="what is copied are the NAMES of the store it is from"
+        )
+    target = config.make_store()
+    if _identity(store) == _identity(target):
+        raise SecretsError(
+            f"--to is the store that is copied from: {store.place}", hint="name another one"
+        )
+    without = [each for each in (store, target) if not isinstance(each, StagedStore)]
+    if options["versions"] and without:
+        raise SecretsError(
+            f"{without[0].place} has one value of each name", hint="leave --versions out"
+        )
+    return target
+
+
+def _identity(store: BaseStore) -> tuple[object, ...]:
+    """What tells two stores apart."""
+    where = (getattr(store, option, None) for option in ("profile_name", "endpoint_url"))
+    return (type(store), store.place, *where)
+
+
+def _values(store: BaseStore, names: Sequence[str] | None) -> dict[str, SecretStr]:
+    """What is copied. Of a dotted name that reaches into a tree it is the tree.
+
+    Raises:
+        SecretNotFound: names are missing.
+        SecretsError: there is nothing.
+    """
+    reached = {name: tree.roots(name) for name in names or ()}
+    # A document would give a leaf for its name.
+    all_of_it = names is None or plans.is_document(store)
+    found = store.get_many(
+        None if all_of_it else {root for each in reached.values() for root in each}
+    )
+    if names is not None:
+        missing = [name for name, roots in reached.items() if not found.keys() & set(roots)]
+        if missing:
+            raise SecretNotFound(
+                f"not in {store.place}: {', '.join(missing)}; nothing was written",
+                hint="they are in NAMES: write them, or take them out",
+                names=missing,
+            )
+        kept = {next(root for root in roots if root in found) for roots in reached.values()}
+        found = {name: secret for name, secret in found.items() if name in kept}
+    if not found:
+        raise SecretsError(f"there are no secrets in {store.place}", hint="nothing was written")
+    return {name: secret.value for name, secret in sorted(found.items())}
+
+
+def _refusal(target: BaseStore, differing: Sequence[str]) -> SecretsError:
+    return VersionConflict(
+        f"{target.place} has another value, or one that cannot be read, of {', '.join(differing)}; "
+        "nothing was written",
+        hint="--existing overwrite writes them, --existing keep leaves them as they are",
+        names=differing,
+    )
+
+
+class _Copy:
+    """The current values.
+
+    Args:
+        source, target: from where to where, both open.
+        plan: the values against those of the target.
+        console: where to say what was done.
+    """
+
+    def __init__(
+        self, source: BaseStore, target: BaseStore, plan: plans.Plan, console: Console
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.plan = plan
+        self.console = console
+
+    def differing(self) -> list[str]:
+        """The names of which the target has something else."""
+        return self.plan.names(plans.CHANGED, plans.UNREADABLE)
+
+    def write(self, names: Sequence[str]) -> None:
+        """Write those of the names that the target does not have as they are, and check them."""
+        different = {*names} - {*self.plan.names(plans.SAME)}
+        written = [name for name in names if name in different]
+        with self.console.progress("writing") as progress, self.target.followed(progress):
+            plans.write(self.target, self.plan, written)
+        with self.console.progress("reading back") as progress, self.target.followed(progress):
+            found = plans.compare(self.target, {name: self.plan.values[name] for name in written})
+        self.refuse([name for name in written if name not in found.names(plans.SAME)])
+        self.console.say(
+            f"{self.target.place}: {len(written)} copied and read back, "
+            f"{len(names) - len(written)} were there already"
+        )
+        if isinstance(self.source, StagedStore):
+            self.console.say("these are current values; older and pending ones stay behind")
+
+    def refuse(self, wrong: Sequence[str]) -> None:
+        """Fail for what was read back as something else.
+
+        Raises:
+            SecretIntegrityError: there is some.
+        """
+        if wrong:
+            raise SecretIntegrityError(
+                f"{self.target.place}: copied, and not the same when read back: {', '.join(wrong)}",
+                hint="somebody may have written them meanwhile; compare, and run it again",
+                names=wrong,
+            )
+
+
+class _Versions(_Copy):
+    """The older values and the pending one, too."""
+
+    def __init__(
+        self, source: BaseStore, target: BaseStore, plan: plans.Plan, console: Console
+    ) -> None:
+        super().__init__(source, target, plan, console)
+        self.in_use = plans.is_document(source) or plans.is_document(target)
+        self.pasts: dict[str, tuple[Past, Past]] = {}
+        if self.in_use:
+            console.say("a document keeps the previous, current and pending value of a name: those")
+
+    def differing(self) -> list[str]:
+        """Not what an interrupted run has begun; and another pending value is different as well."""
+        found = []
+        with self.console.progress("comparing") as progress:
+            for done, name in enumerate(self.plan.values, 1):
+                if name in self.plan.unreadable or self._went_another_way(name):
+                    found.append(name)
+                progress(done, len(self.plan.values))
+        return found
+
+    def write(self, names: Sequence[str]) -> None:
+        """Name by name, oldest value first."""
+        counts = []
+        with self.console.progress("writing") as progress:
+            for name in names:
+                counts.append(self._write(name))
+                progress(len(counts), len(names))
+        self.console.say(
+            f"{self.target.place}: {len(counts) - counts.count(0)} copied and read back, with "
+            f"{sum(counts)} values, {counts.count(0)} were there already"
+        )
+
+    def _read(self, name: str) -> tuple[Past, Past]:
+        """What the source has, and the target; once, so that what is written later goes by it."""
+        if name not in self.pasts:
+            both = (
+                read_past(each, name, in_use=self.in_use) for each in (self.source, self.target)
+            )
+            wanted, found = both
+            self.pasts[name] = wanted, found
+        return self.pasts[name]
+
+    def _went_another_way(self, name: str) -> bool:
+        wanted, found = self._read(name)
+        other = found.pending is not None and wanted.pending not in (None, found.pending)
+        return other or found.missing(wanted) is None
+
+    def _write(self, name: str) -> int:
+        """Write what is missing; gives how many values that were."""
+        wanted, found = self._read(name)
+        values = found.missing(wanted)
+        if values is None:
+            values = wanted.values
+        pending = None if wanted.pending == found.pending else wanted.pending
+        if not values and pending is None:
+            return 0
+        write_past(self.target, name, values, pending, found)
+        if not read_past(self.target, name, in_use=self.in_use).ends_like(wanted, values):
+            self.refuse([name])
+        return len(values) + (pending is not None)

@@ -1,0 +1,436 @@
+"""`copy`: from one store to another, read back, and never over what somebody else wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_kms_secrets.backends.capabilities import KeyedStore
+from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.cli.past import read_past
+from django_kms_secrets.cli.verbs import copy as copy_verb
+from django_kms_secrets.config import read_config
+from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS
+from tests.server.embedded import REGION
+
+from .conftest import MARK, denied
+from .doors import inside
+
+VALUES = {
+    "A": f"{MARK} 'a'\n\"ü\" 🔑",
+    "db": '{"user": "u", "ports": [1, 2]}',
+    "dotted.name": f"{MARK}-dotted",
+}
+#: All kinds of stores; DIRECTORY is one of the test's own.
+KINDS = {
+    "table": f"credstash://one?region_name={REGION}&prefix=notes/",
+    "table document": f"credstash://two?region_name={REGION}&document=notes",
+    "document": f"secretsmanager:///notes?region_name={REGION}",
+    "names": f"secretsmanager://?region_name={REGION}&prefix=other/",
+    "file": "file://DIRECTORY/secrets.env",
+    "memory": "locmem://DIRECTORY",
+}
+STAGED = [kind for kind in KINDS if kind != "file"]
+
+
+def ring(*kinds: str) -> list[tuple[str, str]]:
+    """Each to the next one; each to each other is in test_moves.py."""
+    return list(zip(kinds, [*kinds[1:], kinds[0]], strict=True))
+
+
+def opened(url):
+    return read_config(url).make_store()
+
+
+def read(url) -> dict[str, str]:
+    with opened(url) as store:
+        return {name: secret.value for name, secret in store.get_many(None).items()}
+
+
+@pytest.fixture
+def at(aws, tmp_path):
+    """A function that gives the URL of a kind of store, which is set up."""
+
+    def made(kind: str) -> str:
+        url = KINDS[kind].replace("DIRECTORY", str(tmp_path / "stores"))
+        with opened(url) as store:
+            if isinstance(store, KeyedStore):
+                store.setup_key()
+            store.setup()
+        return url
+
+    return made
+
+
+@pytest.fixture
+def pair(at):
+    """A table with three values, and a file without any."""
+    source, target = at("table"), at("file")
+    with opened(source) as store:
+        store.put_many(VALUES)
+    return source, target
+
+
+def copy(source: str, target: str, *options: str, door: str = "module"):
+    done = inside(door, source, ["copy", "--to", target, *options])
+    assert MARK not in done.words
+    return done
+
+
+class TestCurrentValues:
+    @pytest.mark.parametrize("kinds", ring(*KINDS), ids=" to ".join)
+    def test_any_store_to_any_other(self, at, kinds):
+        """All values arrive as they are; again, nothing is left to copy."""
+        source, target = map(at, kinds)
+        with opened(source) as store:
+            store.put_many(VALUES)
+        done = copy(source, target).ok()
+        assert "3 copied and read back, 0 were there already\n" in done.err
+        assert read(target) == VALUES == read(source)
+        assert "0 copied and read back, 3 were there already\n" in copy(source, target).ok().err
+
+    @pytest.mark.parametrize("door", ["module", "manage"])
+    def test_both_doors(self, pair, door):
+        """The words say which store got how many, and that nothing older came along."""
+        done = copy(*pair, door=door).ok()
+        path = pair[1].removeprefix("file://")
+        assert (done.out, done.err) == (
+            "",
+            f"file {path}: 3 copied and read back, 0 were there already\n"
+            "these are current values; older and pending ones stay behind\n",
+        )
+
+    def test_only_what_is_missing(self, pair, aws):
+        """What is there already is not written again."""
+        target, source = pair[0], pair[1]
+        with opened(source) as store:
+            store.put_many({**VALUES, "NEW": "n"})
+        assert "1 copied and read back, 3 were there" in copy(source, target).ok().err
+        with opened(target) as store:
+            assert [entry.name for entry in store.list_secrets()] == [
+                "A",
+                "NEW",
+                "db",
+                "dotted.name",
+            ]
+
+    def test_what_only_the_target_has_stays(self, pair):
+        """Nothing is deleted."""
+        with opened(pair[1]) as store:
+            store.put("MINE", "1")
+        copy(*pair).ok()
+        assert read(pair[1]) == {**VALUES, "MINE": "1"}
+
+    def test_dry_run(self, pair):
+        """It shows the differences, as diff does, and writes nothing."""
+        done = copy(*pair, "--dry-run").ok()
+        assert [line.split("\t")[:3] for line in done.out.splitlines()] == [
+            ["added", "A", ""],
+            ["added", "db", ""],
+            ["added", "dotted.name", ""],
+        ]
+        assert done.err == "nothing was written: --dry-run\n"
+        assert read(pair[1]) == {}
+
+
+class TestNames:
+    def test_names_of_the_configuration(self, pair):
+        """NAMES are what is copied."""
+        copy(f"{pair[0]}&names=A,db", pair[1]).ok()
+        assert set(read(pair[1])) == {"A", "db"}
+
+    @pytest.mark.parametrize("kind", ["table", "table document", "document", "memory"])
+    def test_a_dotted_name_is_its_tree(self, at, kind):
+        """Of a name that reaches into a tree the tree is copied; a name with dots is itself."""
+        source, target = at(kind), at("file")
+        with opened(source) as store:
+            store.put_many(VALUES)
+        dotted = f"{source}{'&' if '?' in source else '?'}names=db.user,dotted.name"
+        copy(dotted, target).ok()
+        assert read(target) == {name: VALUES[name] for name in ("db", "dotted.name")}
+
+    def test_missing_names(self, pair):
+        """All that are missing are named, and nothing is written."""
+        error = copy(f"{pair[0]}&names=A,NOPE,NOR", pair[1]).failed()
+        assert ": NOPE, NOR; nothing was written" in error
+        assert read(pair[1]) == {}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_to_itself(self, at, kind):
+        """A store is not copied to itself."""
+        url = at(kind)
+        assert "--to is the store that is copied from" in copy(url, url).failed()
+
+    @pytest.mark.parametrize("url", ["nowhere", f"postgres://u:{MARK}@h/db", "credstash://?a=1"])
+    def test_to_no_store(self, pair, url):
+        """What is no URL of a store is not repeated."""
+        copy(pair[0], url).failed()
+
+    def test_to_a_store_that_is_not_there(self, pair):
+        """It is not made."""
+        error = copy(pair[0], f"credstash://none?region_name={REGION}").failed()
+        assert "CredStash table none" in error
+
+    def test_names_in_the_target(self, pair):
+        """NAMES of the target would do nothing."""
+        assert "--to has names" in copy(pair[0], f"{pair[1]}?names=A").failed()
+
+    def test_nothing_to_copy(self, pair):
+        """An empty store is most likely the wrong one."""
+        assert "there are no secrets in file" in copy(pair[1], pair[0]).failed()
+
+    def test_what_the_target_cannot_hold(self, at):
+        """Where one value is refused, nothing is written."""
+        source, target = at("file"), at("names")
+        with opened(source) as store:
+            store.put_many({"A": MARK, "EMPTY": ""})
+        assert "EMPTY" in copy(source, target).failed()
+        assert read(target) == {}
+
+    def test_a_tree_and_its_leaf(self, at):
+        """A document has room for one of two values."""
+        source, target = at("file"), at("document")
+        with opened(source) as store:
+            store.put_many({"db": '{"user": "u"}', "db.user": MARK})
+        assert "db.user and the tree db" in copy(source, target).failed()
+        assert read(target) == {}
+
+    def test_unreadable_source(self, pair, aws):
+        """What cannot be read is not left out."""
+        with opened(f"{pair[0]}&context.env=other") as store:
+            store.put("A", MARK)
+        copy(*pair).failed()
+        assert read(pair[1]) == {}
+
+
+class TestExisting:
+    @pytest.fixture(autouse=True)
+    def _fill(self, pair):
+        with opened(pair[1]) as store:
+            store.put_many({"A": f"{MARK}-other", "db": VALUES["db"]})
+
+    @pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=str)
+    def test_is_an_error(self, pair, options):
+        """Without being told to, nothing is overwritten, and nothing else is written either."""
+        done = copy(*pair, *options)
+        assert done.code == 1
+        assert "or one that cannot be read, of A; nothing was written" in done.err
+        assert "--existing overwrite writes them" in done.err
+        assert set(read(pair[1])) == {"A", "db"}
+
+    def test_overwrite(self, pair):
+        """With the word it is."""
+        assert "2 copied" in copy(*pair, "--existing", "overwrite").ok().err
+        assert read(pair[1]) == VALUES
+
+    def test_keep(self, pair):
+        """Or the rest is copied, and what was kept is named."""
+        done = copy(*pair, "--existing", "keep").ok()
+        assert done.err.endswith("kept as they are: A\n")
+        assert read(pair[1]) == {**VALUES, "A": f"{MARK}-other"}
+
+    def test_unreadable(self, pair, at):
+        """A value of the target that cannot be read may be another one."""
+        target = at("table document")
+        hidden = f"credstash://one?region_name={REGION}&prefix=hidden/"
+        with opened(f"{hidden}&context.env=other") as store:
+            store.put("A", MARK)
+        assert "cannot be read, of A;" in copy(pair[0], hidden).failed()
+        copy(pair[0], hidden, "--existing", "overwrite").ok()
+        assert read(hidden) == VALUES
+        assert read(target) == {}
+
+
+class TestWhatGoesWrong:
+    def test_interrupted(self, at, aws):
+        """What was stored is said; the same command again copies the rest."""
+        source, target = at("memory"), at("names")
+        many = {f"NAME_{number}": f"{MARK}-{number}" for number in range(20)}
+        with opened(source) as store:
+            store.put_many(many)
+        done = 0
+
+        def fail_later(operation, _):
+            nonlocal done
+            done += operation == "CreateSecret"
+            return (400, "AccessDeniedException") if done > 5 else None
+
+        aws.faults.append(fail_later)
+        assert "but stored" in copy(source, target).failed()
+        aws.faults.clear()
+        stored = len(read(target))
+        assert 0 < stored < 20
+        again = copy(source, target).ok().err
+        assert f"{20 - stored} copied and read back, {stored} were there already" in again
+        assert read(target) == many
+
+    def test_not_the_same_when_read_back(self, pair, monkeypatch):
+        """A store that does not give back what it took is found out; names only."""
+        put_many = LocMemStore.put_many
+        monkeypatch.setattr(
+            LocMemStore,
+            "put_many",
+            lambda store, values: put_many(store, {**values, "A": f"{MARK}-cut"}),
+        )
+        error = copy(pair[0], "locmem://cut").failed()
+        assert "not the same when read back: A\n" in error
+
+    def test_not_read_back(self, pair, at, aws):
+        """Who may write and not read the target cannot copy to it without being told."""
+        target = at("names")
+        copy(pair[0], target).ok()
+        aws.faults.append(denied("BatchGetSecretValue", "GetSecretValue"))
+        assert "or one that cannot be read, of A, db, dotted.name" in copy(pair[0], target).failed()
+
+
+class TestVersions:
+    """With ``--versions`` a name takes its older values and its pending one along."""
+
+    def _filled(self, url, *values, pending=""):
+        with opened(url) as store:
+            at = store.put("A", values[0]).version
+            for value in values[1:]:
+                at = store.rotate("A", value, expected=at).version
+            if pending:
+                store.stage("A", pending)
+
+    def _stages(self, url):
+        with opened(url) as store:
+            return {stage: secret.value for stage, secret in store.get_stages("A").items()}
+
+    def _history(self, url):
+        with opened(url) as store:
+            return [
+                store.get("A", version=entry.version).value
+                for entry in store.history("A")
+                if PENDING not in entry.stages
+            ]
+
+    @pytest.mark.parametrize("kinds", ring(*STAGED), ids=" to ".join)
+    def test_stages(self, at, kinds):
+        """The previous, the current and the pending value arrive as what they are."""
+        source, target = map(at, kinds)
+        self._filled(source, f"{MARK}-1", f"{MARK}-2", f"{MARK}-3", pending=f"{MARK}-4")
+        assert "1 copied and read back, with" in copy(source, target, "--versions").ok().err
+        assert self._stages(target) == {
+            PREVIOUS: f"{MARK}-2",
+            CURRENT: f"{MARK}-3",
+            PENDING: f"{MARK}-4",
+        }
+        again = copy(source, target, "--versions").ok().err
+        assert "0 copied and read back, with 0 values, 1 were there already" in again
+
+    @pytest.mark.parametrize("kinds", ring("table", "names", "memory"), ids=" to ".join)
+    def test_history(self, at, kinds):
+        """Where versions are of a name, all of them arrive, in their order."""
+        source, target = map(at, kinds)
+        values = [f"{MARK}-{number}" for number in (1, 2, 1, 3)]
+        self._filled(source, *values, pending=f"{MARK}-pending")
+        assert "with 5 values" in copy(source, target, "--versions").ok().err
+        assert self._history(target) == values
+
+    def test_interrupted(self, at, aws):
+        """An interrupted run is continued where it ended, not begun again."""
+        source, target = at("memory"), at("table")
+        values = [f"{MARK}-{number}" for number in range(4)]
+        self._filled(source, *values)
+        self._filled(target, *values[:2])
+        assert "with 2 values" in copy(source, target, "--versions").ok().err
+        assert self._history(target) == values
+
+    def test_other_values(self, at):
+        """What went another way is not continued, unless somebody says so."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        self._filled(target, f"{MARK}-x")
+        assert "has another value" in copy(source, target, "--versions").failed()
+        copy(source, target, "--versions", "--existing", "keep").ok()
+        assert self._history(target) == [f"{MARK}-x"]
+        copy(source, target, "--versions", "--existing", "overwrite").ok()
+        assert self._history(target) == [f"{MARK}-x", f"{MARK}-1", f"{MARK}-2"]
+
+    def test_another_pending_value(self, at):
+        """Two rotations are under way: nobody but a person can decide."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", pending=f"{MARK}-2")
+        self._filled(target, f"{MARK}-1", pending=f"{MARK}-x")
+        assert "has another value" in copy(source, target, "--versions").failed()
+        copy(source, target, "--versions", "--existing", "overwrite").ok()
+        assert self._stages(target) == {CURRENT: f"{MARK}-1", PENDING: f"{MARK}-2"}
+
+    @pytest.mark.parametrize("begun", [[], [f"{MARK}-1"]], ids=["absent", "begun"])
+    def test_written_meanwhile(self, at, monkeypatch, begun):
+        """What somebody writes between the comparison and the copy is not overwritten."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        if begun:
+            self._filled(target, *begun)
+        write = copy_verb.write_past
+
+        def late(*args):
+            self._filled(target, f"{MARK}-theirs")
+            write(*args)
+
+        monkeypatch.setattr(copy_verb, "write_past", late)
+        assert "A in CredStash table one" in copy(source, target, "--versions").failed()
+        assert self._history(target) == [*begun, f"{MARK}-theirs"]
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_names_of_one_document(self, at, kind):
+        """The previous value of one name outlives the copy of the next."""
+        source, target = at("memory"), at(kind)
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        with opened(source) as store:
+            store.put("B", f"{MARK}-b1")
+            store.put("B", f"{MARK}-b2")
+        assert (
+            "2 copied and read back, with 4 values" in copy(source, target, "--versions").ok().err
+        )
+        assert self._stages(target) == {PREVIOUS: f"{MARK}-1", CURRENT: f"{MARK}-2"}
+
+    def test_rolled_back(self):
+        """What is current comes last, where a rollback moved it to an older version.
+
+        Secrets Manager lists versions by their date; the embedded one gives them all the same.
+        """
+
+        class ByDate(LocMemStore):
+            def history(self, name):
+                return super().history(name)[::-1]
+
+        with ByDate(name="by date") as store:
+            store.put("A", f"{MARK}-2")
+            store.put("A", f"{MARK}-1")
+            values = read_past(store, "A", in_use=False).values
+        assert values == [f"{MARK}-2", f"{MARK}-1"]
+
+    def test_read_back(self, at, monkeypatch):
+        """What did not arrive is found out."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        write = copy_verb.write_past
+        monkeypatch.setattr(
+            copy_verb,
+            "write_past",
+            lambda store, name, values, *rest: write(store, name, values[-1:], *rest),
+        )
+        assert "not the same when read back: A" in copy(source, target, "--versions").failed()
+
+    @pytest.mark.parametrize("kinds", [("table", "file"), ("file", "table")], ids=" to ".join)
+    def test_where_there_are_none(self, at, kinds):
+        """A store with one value of each name says so, before anything is read."""
+        source, target = map(at, kinds)
+        error = copy(source, target, "--versions").failed()
+        assert "has one value of each name\nhint: leave --versions out" in error
+
+
+def test_is_read_back_from_the_service(pair, aws):
+    """What is checked is what the target gives, not what was sent to it."""
+    source, target = pair[1], pair[0]
+    with opened(source) as store:
+        store.put("NEW", MARK)
+    with aws.counted() as sent:
+        copy(source, target).ok()
+    assert sent["dynamodb.Query"] >= 2
+    assert read(target)["NEW"] == MARK
