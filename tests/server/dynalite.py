@@ -18,6 +18,33 @@ from botocore.exceptions import ClientError
 from .embedded import REGION
 
 DIRECTORY = Path(__file__).parents[1] / "dynalite"
+#: It has no TransactWriteItems, which these tests need: they write several records at once, to
+#: prove just that or to begin with. They are expected to fail on it, and may not pass. What they do
+#: to a document goes: that is one record.
+LEFT_TO_MOTO = {
+    # tests/stores/test_contract.py
+    "test_get_many_takes_all_or_names_and_leaves_out_what_is_missing",
+    "test_get_many_keys_are_the_names_of_the_secrets",
+    "test_list_is_sorted_by_name_with_one_current_version_each_and_no_value",
+    "test_put_many_gives_the_current_versions_in_the_order_of_the_values",
+    "test_delete_takes_away_the_name_with_all_its_versions",
+    "test_another_store_sees_what_one_wrote",
+    "test_close_leaves_no_client_no_thread_and_no_socket",
+    "test_sixteen_threads_read_at_once",
+    # tests/stores/test_credstash.py
+    "test_no_data_key_ever_seals_two_records",
+    "test_the_encryption_context_is_sent_with_every_request_for_a_key",
+    "test_an_attribute_that_is_no_text_is_an_error_that_names_the_secret[digest-nothing]",
+    "test_a_damaged_record_is_an_error_that_names_the_secret",
+    "test_every_secret_that_cannot_be_opened_is_named_in_one_error",
+    "test_every_secret_whose_key_is_denied_is_named_in_one_error",
+    "test_two_hundred_and_fifty_names_are_written_in_three_transactions",
+    "test_large_values_are_cut_into_transactions_by_their_weight",
+    "test_a_failure_half_way_says_what_was_stored_before_it",
+    "test_a_writer_who_came_between_cancels_the_whole_transaction",
+    "test_a_name_that_was_deleted_meanwhile_is_left_out",
+}
+
 #: Seconds: how long a slow machine may take to start or to end it.
 PATIENCE = 60
 
