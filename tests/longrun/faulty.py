@@ -139,7 +139,10 @@ class _Handler(socketserver.StreamRequestHandler):
         if not headers:
             return False
         self.server.agents.add(headers["user-agent"].partition("/")[0])
-        body = self.rfile.read(int(headers["content-length"]))
+        length = int(headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client has given up
+            return False
         asked = headers["x-amz-target"], body
         what, sent = self.server.next_answer(asked, headers["authorization"])
         self.wfile.write(sent)
