@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
@@ -20,11 +21,16 @@ from .mends import mend
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from .dynalite import Dynalite
+
 REGION = "ap-northeast-2"
 
 #: What a fault gives back instead of moto: a status, and the error code of the reply (a message
 #: may follow after #), or the whole body of the reply.
 Refusal = tuple[int, str | dict[str, Any]]
+
+#: Headers that are between two programs, and not handed over.
+_OF_THE_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
 @dataclass
@@ -33,6 +39,7 @@ class EmbeddedAWS:
 
     Attributes:
         endpoint: its URL.
+        dynamodb: another implementation of DynamoDB, which has its requests instead of moto.
         requests: the operations it was sent, as ``Service.Operation``, in their order.
         faults: asked before moto with the operation and the body; a `Refusal` is sent instead.
         unanswered: operations that are carried out once more and then answered with a fault.
@@ -42,6 +49,7 @@ class EmbeddedAWS:
     """
 
     endpoint: str = ""
+    dynamodb: Dynalite | None = None
     requests: list[str] = field(default_factory=list)
     faults: list[Callable[[str, dict[str, Any]], Refusal | None]] = field(default_factory=list)
     unanswered: set[str] = field(default_factory=set)
@@ -75,6 +83,8 @@ class EmbeddedAWS:
         self.deleted.clear()
         request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")
         urllib.request.urlopen(request).close()
+        if self.dynamodb:
+            self.dynamodb.reset()
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
@@ -114,6 +124,8 @@ class EmbeddedAWS:
             refused = self._refusal(operation, body)
             if refused:
                 return _answer(refused, start_response)
+            if self.dynamodb and target.startswith("DynamoDB"):
+                return self._handed_over(self.dynamodb, environ, raw, start_response)
             token = body.get("ClientRequestToken") if operation == "TransactWriteItems" else None
         # AWS's writes are atomic. moto's look first and write then, and another thread may come
         # between.
@@ -124,11 +136,45 @@ class EmbeddedAWS:
             reply = b"".join(self._moto(environ, lambda *answer: answers.append(answer)))
             if token and answers[0][0].startswith("200"):
                 self.transactions.add(token)
+        return self._given_back(operation, *answers[0], reply, start_response)
+
+    def _handed_over(
+        self,
+        dynamodb: Dynalite,
+        environ: dict[str, Any],
+        raw: bytes,
+        start_response: Callable[..., Any],
+    ) -> Iterable[bytes]:
+        """Let the other implementation answer; nothing of the request or of the reply changes."""
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-"): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_X_AMZ_") or name in {"HTTP_AUTHORIZATION", "CONTENT_TYPE"}
+        }
+        request = urllib.request.Request(dynamodb.endpoint, raw, headers)
+        try:
+            reply = urllib.request.urlopen(request, timeout=30)
+        except urllib.error.HTTPError as refused:
+            reply = refused
+        with reply:
+            status, body = f"{reply.status} {reply.reason}", reply.read()
+            given = [pair for pair in reply.headers.items() if pair[0].lower() not in _OF_THE_HOP]
+        operation = environ["HTTP_X_AMZ_TARGET"].partition(".")[2]
+        return self._given_back(operation, status, given, body, start_response)
+
+    def _given_back(
+        self,
+        operation: str,
+        status: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        start_response: Callable[..., Any],
+    ) -> Iterable[bytes]:
         if operation in self.unanswered:
             self.unanswered.remove(operation)
             return _answer((500, "InternalFailure"), start_response)
-        start_response(*answers[0])
-        return [reply]
+        start_response(status, headers)
+        return [body]
 
     def _refusal(self, operation: str, body: dict[str, Any]) -> Refusal | None:
         for fault in self.faults:
