@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ... import formats
-from ...backends.base import checked
+from ...backends.base import ABSENT, checked
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
 from ...formats import tree
 from ...types import SecretStr, masked
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...backends.base import BaseStore
+    from ...types import Secret
     from ..console import Console
 
 ALIASES = ("push",)
@@ -72,7 +73,9 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     if plan.deleted:
         console.confirm(f"delete {', '.join(plan.deleted)} from {store.place}?", yes=options["yes"])
     with console.progress("writing") as show, store.followed(show):
-        store.put_many({name: values[name] for name in (*plan.added, *plan.changed)})
+        store.put_many(
+            {name: values[name] for name in (*plan.added, *plan.changed)}, expected=plan.expected
+        )
     for name in plan.deleted:
         store.delete(name)
     console.say(
@@ -89,6 +92,8 @@ class _Plan:
     same: tuple[str, ...]
     deleted: tuple[str, ...]
     unreadable: tuple[str, ...]
+    #: The versions that were compared with; nobody else's later one is overwritten.
+    expected: Mapping[str, str]
 
     def lines(self) -> list[str]:
         marks = (("+", self.added), ("~", self.changed), ("-", self.deleted))
@@ -137,7 +142,9 @@ def _inside(text: str, root: str, name: str) -> Any:
 
 
 def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
-    current, unreadable = _current(store, list(values))
+    found, unreadable = _current(store, list(values))
+    current = {name: secret.value for name, secret in found.items()}
+    versions = {name: secret.version for name, secret in found.items()}
     stored = {entry.name for entry in store.list_secrets()} if prune else set()
     return _Plan(
         added=tuple(name for name in values if name not in current and name not in unreadable),
@@ -154,10 +161,11 @@ def _plan(store: BaseStore, values: Mapping[str, str], *, prune: bool) -> _Plan:
             if not any(other.startswith(f"{name}.") for other in values)
         ),
         unreadable=tuple(name for name in values if name in unreadable),
+        expected={name: versions.get(name, ABSENT) for name in values if name not in unreadable},
     )
 
 
-def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, str], set[str]]:
+def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, Secret], set[str]]:
     """The current values, and the names whose value cannot be read: those are written anew.
 
     Who may only write has no current values to compare with.
@@ -167,7 +175,7 @@ def _current(store: BaseStore, names: list[str]) -> tuple[dict[str, str], set[st
     except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
         unreadable = set(exc.names).intersection(names) or set(names)
     else:
-        return {name: secret.value for name, secret in found.items()}, set()
+        return found, set()
     readable = [name for name in names if name not in unreadable]
     current, more = _current(store, readable) if readable else ({}, set())
     return current, unreadable | more
