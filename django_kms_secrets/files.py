@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from .exceptions import SecretsError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 #: More than this is no file of secrets (bytes).
 MAX_BYTES = 16 * 1024 * 1024
@@ -58,8 +59,10 @@ def decode(data: bytes, where: str) -> str:
 def write_private(path: str | os.PathLike[str], text: str) -> None:
     """Write a file that only its owner can read: the old or the new content, never a part.
 
-    The content goes to a new file beside it (created with mode 0600 whatever the umask), reaches
-    the disk, and then takes the name.
+    The content goes to a new file (created with mode 0600 whatever the umask), reaches the disk,
+    and then takes the name. On Linux the new file has no name until it is whole, so of a process
+    that is killed meanwhile nothing stays; only between the last two steps, `link` and `rename`,
+    it is there twice, whole and private, as ``.NAME.`` and eight digits.
 
     Raises:
         SecretsError: the path is a symbolic link or no regular file, or writing failed; then the
@@ -83,20 +86,48 @@ def write_private(path: str | os.PathLike[str], text: str) -> None:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    # mkstemp creates with O_EXCL and mode 0600, so nobody can have put a file or a link there.
-    descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            Path(draft).chmod(PRIVATE)  # the umask may have taken away from it
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(target)
+        if not _write_unnamed(draft, data):
+            # With O_EXCL ("x"), so that nobody can have put a file or a link there.
+            with open(draft, "xb", opener=_open_private) as file:
+                _fill(file, data)
+        draft.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(draft).unlink()
+            draft.unlink()
         raise
     _sync_directory(target.parent)
+
+
+def _write_unnamed(draft: Path, data: bytes) -> bool:
+    """Write a file that gets its name when it is whole; False where there are no such files."""
+    try:
+        # Without that flag a directory is not opened for writing.
+        flags = getattr(os, "O_TMPFILE", 0) | os.O_WRONLY
+        descriptor = os.open(draft.parent, flags, PRIVATE)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        _fill(file, data)
+        try:
+            # Only with a directory's descriptor does Python have the link followed to the file.
+            os.link(f"/proc/self/fd/{descriptor}", draft, src_dir_fd=descriptor)
+        except OSError:  # no /proc
+            return False
+    return True
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE)
+
+
+def _fill(file: BinaryIO, data: bytes) -> None:
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), PRIVATE)  # the umask may have taken away from it
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

@@ -195,17 +195,33 @@ class BaseStore(abc.ABC):
         """
         return in_stages(lambda stage: self.get(name, version=stage))
 
-    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        """Write many secrets; all or none where the service can.
+    def put_many(
+        self, values: Mapping[str, str], *, expected: Mapping[str, str] | None = None
+    ) -> Sequence[SecretVersion]:
+        """Write many secrets; all or none where the service can, else in parts that are.
+
+        Args:
+            values: the values, by name.
+            expected: by name, the version id that must still be current, or `ABSENT`; of a name
+                that is left out nothing is expected.
 
         Returns:
             The versions that are now current, in the order of ``values``.
+
+        Raises:
+            VersionConflict: somebody else wrote first; of the part that the names belong to
+                nothing is written.
+            SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
+        known = expected or {}
         return put_runs(
-            values.items(), lambda pair: [self.put(*pair)], len(values), self.on_progress
+            values.items(),
+            lambda pair: [self.put(*pair, expected=known.get(pair[0]))],
+            len(values),
+            self.on_progress,
         )
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
@@ -314,6 +330,29 @@ def expect(expected: str | None, at: str, name: str, store: Placed) -> None:
         )
 
 
+def expect_all(expected: Mapping[str, str] | None, at: Mapping[str, str], store: Placed) -> None:
+    """As `expect`, of many names.
+
+    Args:
+        expected: as given to `BaseStore.put_many`.
+        at: of each name that is to be written, the version that is current, or `ABSENT`.
+        store: where they are.
+
+    Raises:
+        VersionConflict: some differ; it names all of them.
+    """
+    known = expected or {}
+    wrong = [name for name, version in at.items() if known.get(name, version) != version]
+    if len(wrong) == 1:
+        expect(known[wrong[0]], at[wrong[0]], wrong[0], store)
+    if wrong:
+        raise VersionConflict(
+            f"{', '.join(wrong)} in {store.place} are not at the versions that are expected",
+            hint="somebody else wrote them; read them again and decide",
+            names=wrong,
+        )
+
+
 def put_runs(
     runs: Iterable[T],
     put: Callable[[T], Sequence[SecretVersion]],
@@ -351,7 +390,8 @@ def stored_before(
     if not names:
         return error
     message = f"{error.message}; but stored {when}: {', '.join(names)}"
-    return type(error)(message, hint=error.hint, names=error.names)
+    hint = f"{error.hint or 'mend that'}; then `secrets putall` again writes only the rest"
+    return type(error)(message, hint=hint, names=error.names)
 
 
 def not_found(name: str, store: Placed, *, version: str = CURRENT) -> SecretNotFound:

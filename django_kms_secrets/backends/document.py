@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ..types import CURRENT, PENDING, PREVIOUS, STAGES, Secret, SecretStr, SecretVersion
-from .base import ABSENT, already_current, already_pending, expect, in_stages, not_found
+from .base import ABSENT, already_current, already_pending, expect_all, in_stages, not_found
 from .capabilities import Age
 from .contents import Contents, refuse_reserved
 
@@ -146,18 +146,23 @@ class Document(abc.ABC):
 
     def put(self, name: str, value: str, expected: str | None) -> SecretVersion:
         """Read, change, write."""
-        return self._put({name: value}, expected)[0]
+        return self._put({name: value}, _of(name, expected))[0]
 
-    def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
+    def put_many(
+        self, values: Mapping[str, str], expected: Mapping[str, str] | None = None
+    ) -> list[SecretVersion]:
         """Read, change, write; all values in one write."""
-        return self._put(values) if values else []
+        return self._put(values, expected) if values else []
 
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
         """Read, change, keep the value before it, write."""
-        return self._put({name: value}, expected, keep={name})[0]
+        return self._put({name: value}, {name: expected}, keep={name})[0]
 
     def _put(
-        self, values: Mapping[str, str], expected: str | None = None, keep: Collection[str] = ()
+        self,
+        values: Mapping[str, str],
+        expected: Mapping[str, str] | None,
+        keep: Collection[str] = (),
     ) -> list[SecretVersion]:
         """Write values; what is kept before as the previous one already, or is to be, is kept."""
         state = self._changed(values, expected, keep)
@@ -165,13 +170,18 @@ class Document(abc.ABC):
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
 
     def _changed(
-        self, values: Mapping[str, str], expected: str | None = None, keep: Collection[str] = ()
+        self,
+        values: Mapping[str, str],
+        expected: Mapping[str, str] | None = None,
+        keep: Collection[str] = (),
     ) -> Contents:
-        state = self.read()
-        for name, value in values.items():
+        for name in values:
             refuse_reserved(name)
-            old = state.secret(name)
-            expect(expected, state.version if old else ABSENT, name, self)
+        state = self.read()
+        # Of all names before the first change: a tree that is added has its leaves from then on.
+        at = {name: state.version if state.secret(name) else ABSENT for name in values}
+        expect_all(expected, at, self)
+        for name, value in values.items():
             state.replace(name, value, keep=name in keep)
         return state
 
@@ -283,3 +293,8 @@ class Document(abc.ABC):
                 hint=f"write one, or {self.otherwise}",
             )
         return contents
+
+
+def _of(name: str, expected: str | None) -> dict[str, str] | None:
+    """An expectation of one name as that of many."""
+    return None if expected is None else {name: expected}

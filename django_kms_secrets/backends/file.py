@@ -11,7 +11,7 @@ from ..exceptions import SecretsError, StoreNotReady
 from ..files import exposure, is_there, locked, make_directory, read_text, write_private
 from ..formats import dotenv
 from ..types import CURRENT, Secret, SecretStr, SecretVersion, masked
-from .base import ABSENT, BaseStore, checked, expect, not_for_servers, not_found
+from .base import ABSENT, BaseStore, checked, expect, expect_all, not_for_servers, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -71,17 +71,23 @@ class FileStore(BaseStore):
         checked(name, value)
         with locked(self.path.parent):
             values = self._read()
-            at = VERSION if name in values else ABSENT
-            expect(expected, at, name, self)
+            expect(expected, _at(values, name), name, self)
             self._write({name: value})
         return SecretVersion(name, VERSION, (CURRENT,))
 
-    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        """Change or add many values in one write."""
+    def put_many(
+        self, values: Mapping[str, str], *, expected: Mapping[str, str] | None = None
+    ) -> Sequence[SecretVersion]:
+        """Change or add many values in one write.
+
+        A file has no versions, so only a name that came or went meanwhile is a conflict.
+        """
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
         with locked(self.path.parent):
+            there = self._read()
+            expect_all(expected, {name: _at(there, name) for name in values}, self)
             self._write(values)
         return [SecretVersion(name, VERSION, (CURRENT,)) for name in values]
 
@@ -159,3 +165,8 @@ class FileStore(BaseStore):
         if isinstance(exc, StoreNotReady):
             return StoreNotReady(exc.message, hint=exc.hint)
         return SecretsError(f"{self.place}: {exc.message}", hint=exc.hint, names=exc.names)
+
+
+def _at(values: Mapping[str, str], name: str) -> str:
+    """The version of a name in a file."""
+    return VERSION if name in values else ABSENT

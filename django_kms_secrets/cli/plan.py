@@ -134,9 +134,12 @@ def compare_all(store: BaseStore, values: Mapping[str, str]) -> Plan:
 
 
 def write(store: BaseStore, plan: Plan, names: Iterable[str]) -> None:
-    """Write the wanted values of some names."""
-    # The one place where they are written: `plan.versions` is what was compared with.
-    store.put_many({name: plan.values[name] for name in names})
+    """Write the wanted values of some names, and nothing over what was written since it was made.
+
+    Raises:
+        VersionConflict: one of them is at another version now.
+    """
+    store.put_many({name: plan.values[name] for name in names}, expected=plan.versions)
 
 
 def names_of(store: BaseStore) -> set[str]:

@@ -271,7 +271,9 @@ class TestWhatGoesWrong:
         monkeypatch.setattr(
             LocMemStore,
             "put_many",
-            lambda store, values: put_many(store, {**values, "A": f"{MARK}-cut"}),
+            lambda store, values, **more: put_many(
+                store, {**values, "A": f"{MARK}-cut"}, **more
+            ),
         )
         error = copy(pair[0], "locmem://cut").failed()
         assert "not the same when read back: A\n" in error

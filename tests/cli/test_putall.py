@@ -210,6 +210,38 @@ class TestWhatItWrites:
             assert secrets("get", "db.ports", **store).ok().out == "[1, 2]\n"
 
 
+class TestSomebodyElse:
+    @pytest.mark.parametrize("change", ["changed", "deleted", "added"])
+    @pytest.mark.parametrize("prefix", [False, True], ids=["credstash", "secretsmanager"])
+    def test_what_was_written_since_the_comparison_is_not_overwritten(
+        self, secrets, aws, url, prefix, change
+    ):
+        """Two putalls at once are one after the other, or one of them is told."""
+        url = f"secretsmanager://?prefix=n/&region_name={REGION}" if prefix else url
+        secrets("putall", "-", stdin="A=1\nGONE=1", url=url).ok()
+        name = {"changed": "A", "deleted": "GONE", "added": "NEW"}[change]
+        # BatchGetSecretValue; Query; Query and Decrypt.
+        comparison = [object()] * (1 if prefix or change == "added" else 2)
+
+        def meanwhile(*_: object) -> None:
+            if comparison:
+                comparison.pop()
+            else:
+                aws.faults.clear()
+                with read_config(url).make_store() as other:
+                    other.delete(name) if change == "deleted" else other.put(name, "theirs")
+
+        aws.faults.append(meanwhile)
+        error = secrets("putall", "-", stdin=f"{name}=ours", url=url).failed()
+        assert name in error
+        assert "somebody else" in error
+        with read_config(url).make_store() as store:
+            found = store.get_many([name])
+        assert {name: secret.value for name, secret in found.items()} == (
+            {} if change == "deleted" else {name: "theirs"}
+        )
+
+
 class TestPrune:
     @pytest.fixture(autouse=True)
     def _fill(self, fill):

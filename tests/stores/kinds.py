@@ -33,6 +33,7 @@ class Kind:
         forgets: after `delete` no old value can be read, even if the name comes back.
         takes_empty: an empty value can be stored.
         is_document: all names are versioned together.
+        writes_whole: of many names that are written together all are, or none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Kind:
     forgets: bool = True
     takes_empty: bool = True
     is_document: bool = False
+    writes_whole: bool = True
 
 
 def credstash(**options: Any) -> Callable[[Path], BaseStore]:
@@ -70,8 +72,13 @@ def document(name: str, make: Callable[[Path], BaseStore]) -> Kind:
 DOCUMENT = "notes/production"
 
 KINDS = [
-    Kind("minimal", lambda directory: MinimalStore(name=str(directory)), keeps_versions=False),
-    Kind("locmem", lambda directory: LocMemStore(name=str(directory))),
+    Kind(
+        "minimal",
+        lambda directory: MinimalStore(name=str(directory)),
+        keeps_versions=False,
+        writes_whole=False,
+    ),
+    Kind("locmem", lambda directory: LocMemStore(name=str(directory)), writes_whole=False),
     file(".env"),
     file("secrets.json"),
     file("secrets.yaml"),
@@ -86,6 +93,7 @@ KINDS = [
         remote=True,
         forgets=False,
         takes_empty=False,
+        writes_whole=False,
     ),
 ]
 

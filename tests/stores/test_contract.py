@@ -315,6 +315,77 @@ def test_put_many_of_nothing_writes_nothing(store):
     assert [entry.version for entry in store.history("A")][-1] == version
 
 
+def test_put_many_that_expects_the_versions_that_were_read_writes(store):
+    store.put_many({"A": "1", "B": "2"})
+    read = {name: secret.version for name, secret in store.get_many(None).items()}
+    put = store.put_many(
+        {"A": "3", "tree": '{"x": "4"}', "B": "5"}, expected={**read, "tree": ABSENT}
+    )
+    assert texts(store.get_many(None)) == {"A": "3", "B": "5", "tree": '{"x": "4"}'}
+    assert {entry.name: entry.version for entry in put} == {
+        name: secret.version for name, secret in store.get_many(None).items()
+    }
+
+
+def test_put_many_expects_nothing_of_a_name_that_expected_leaves_out(store):
+    store.put_many({"A": "1", "B": "2"})
+    read = store.get("A").version
+    store.put_many({"A": "3", "B": "4", "C": "5"}, expected={"A": read})
+    assert texts(store.get_many(None)) == {"A": "3", "B": "4", "C": "5"}
+
+
+@pytest.mark.parametrize("expected", ["0000000000000000007", "f" * 36, "old", ABSENT])
+def test_put_many_that_expects_another_version_is_a_conflict_and_overwrites_nothing(
+    store, kind, expected
+):
+    old = store.put("A", "planted").version
+    store.put("A", "planted-value")
+    if expected == "old" and not kind.versions_change:
+        assert store.get("A").version == old, "a file has only one version, and cannot tell"
+        return
+    known = {"A": old if expected == "old" else expected, "NEW": ABSENT}
+    with pytest.raises(VersionConflict) as caught:
+        store.put_many({"NEW": "planted-too", "A": "planted-too"}, expected=known)
+    assert caught.value.names == ("A",)
+    assert store.place in caught.value.message
+    assert "planted" not in str(caught.value)
+    assert caught.value.__context__ is None
+    found = texts(store.get_many(None))
+    assert found.pop("A") == "planted-value"
+    stored = "; but stored" in caught.value.message
+    assert found == ({"NEW": "planted-too"} if stored else {})
+    assert not (stored and kind.writes_whole)
+
+
+@only(lambda kind: kind.writes_whole)
+def test_put_many_names_every_name_that_is_at_another_version(store):
+    store.put_many({"A": "1", "B": "2", "C": "3"})
+    known = {"A": ABSENT, "B": store.get("B").version, "C": ABSENT, "D": "7", "E": ABSENT}
+    with pytest.raises(VersionConflict) as caught:
+        store.put_many(dict.fromkeys(known, "new"), expected={"D": "7", "E": ABSENT})
+    assert caught.value.names == ("D",)
+    with pytest.raises(VersionConflict) as caught:
+        store.put_many(dict.fromkeys("ABCE", "new"), expected={**known, "D": ABSENT})
+    assert set(caught.value.names) >= {"A", "C"}
+    assert texts(store.get_many(None)) == {"A": "1", "B": "2", "C": "3"}
+
+
+def test_put_many_conflicts_where_somebody_else_wrote_or_deleted_meanwhile(store, another, kind):
+    """Neither is undone; a file can tell only that a name came or went."""
+    store.put_many({"CHANGED": "1", "GONE": "1"})
+    read = {name: secret.version for name, secret in store.get_many(None).items()}
+    known = {**read, "NEW": ABSENT}
+    with another() as other:
+        other.put("CHANGED", "theirs")
+        other.put("NEW", "theirs")
+        other.delete("GONE")
+    for name in known if kind.versions_change else ("NEW", "GONE"):
+        with pytest.raises(VersionConflict) as caught:
+            store.put_many({name: "ours"}, expected=known)
+        assert caught.value.names == (name,)
+    assert texts(store.get_many(None)) == {"CHANGED": "theirs", "NEW": "theirs"}
+
+
 BAD_NAMES = [
     "",
     " A",

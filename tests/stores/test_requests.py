@@ -83,6 +83,34 @@ def test_credstash_get_and_put_cost_two_and_four_requests(credstash, aws):
     assert requests == {"dynamodb.Query": 1, "trentservice.Decrypt": 1}
 
 
+@pytest.mark.parametrize("count", COUNTS)
+def test_credstash_writes_new_names_that_were_looked_for_without_looking_again(
+    credstash, aws, count
+):
+    """With the look before, as putall does it: 2N + 1 requests and no N more."""
+    absent = dict.fromkeys(values(count), "")
+    with aws.counted() as requests:
+        assert credstash.get_many(list(absent)) == {}
+        credstash.put_many(values(count), expected=absent)
+    assert requests == {
+        "dynamodb.Query": count,
+        "trentservice.GenerateDataKey": count,
+        "dynamodb.TransactWriteItems": 1,
+    }
+
+
+def test_credstash_looks_again_for_what_could_have_been_deleted(credstash, aws):
+    credstash.put_many(values(3))
+    read = {name: secret.version for name, secret in credstash.get_many(None).items()}
+    with aws.counted() as requests:
+        credstash.put_many({**dict.fromkeys(read, "new"), "NEW": "x"}, expected={**read, "NEW": ""})
+    assert requests == {
+        "dynamodb.Query": 3,
+        "trentservice.GenerateDataKey": 4,
+        "dynamodb.TransactWriteItems": 1,
+    }
+
+
 def test_credstash_loses_nothing_between_the_pages_of_a_scan(credstash, aws):
     """DynamoDB, and moto, end a page at 1 MB; versions of one name may stand on two pages."""
     large = {f"NAME_{number}": str(number) * 100_000 for number in range(8)}
@@ -136,6 +164,21 @@ def test_secretsmanager_reads_names_in_batches_of_twenty(aws, count):
         assert requests == {
             "secretsmanager.ListSecrets": 1,
             "secretsmanager.BatchGetSecretValue": batches,
+        }
+
+
+def test_secretsmanager_writes_names_that_were_read_without_looking_again(aws):
+    with SecretsManagerStore(prefix="notes/", timeout=PATIENCE) as store:
+        with aws.counted() as requests:
+            store.put_many(values(21), expected=dict.fromkeys(values(21), ""))
+        assert requests == {"secretsmanager.CreateSecret": 21}
+        read = {name: secret.version for name, secret in store.get_many(None).items()}
+        with aws.counted() as requests:
+            store.put_many(dict.fromkeys(read, "new"), expected=read)
+        # Beside the current version; AWSCURRENT, by compare-and-set; and the draft's label off.
+        assert requests == {
+            "secretsmanager.PutSecretValue": 21,
+            "secretsmanager.UpdateSecretVersionStage": 42,
         }
 
 

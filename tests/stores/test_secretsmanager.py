@@ -565,6 +565,37 @@ def test_a_put_many_of_names_that_fails_says_what_was_stored_before_it(named, aw
     assert "planted" not in str(caught.value)
 
 
+def test_a_secret_without_a_version_is_filled_by_who_expects_its_name_to_be_absent(named, account):
+    """As CloudFormation and Terraform make it: it is not read, so it looks absent."""
+    account.secretsmanager.create_secret(Name="notes/production/A")
+    assert named.get_many(["A"]) == {}
+    named.put_many({"A": "1"}, expected={"A": ""})
+    assert named.get("A").value == "1"
+    with pytest.raises(VersionConflict, match="A exists already"):
+        named.put_many({"A": "2"}, expected={"A": ""})
+
+
+def test_of_writers_that_were_killed_one_version_stays_labelled(document, account, aws):
+    """A secret may have 20 labels: with one each, the 18th write after them would be refused."""
+    document.put("KEY", "first")
+    for number in range(25):
+        gone = [(500, "InternalFailure")] * 40  # nothing is answered after the value was written
+        aws.faults.append(
+            lambda operation, _, gone=gone: (
+                gone.pop() if gone and operation == "UpdateSecretVersionStage" else None
+            )
+        )
+        with pytest.raises(SecretsError):
+            document.put("KEY", f"lost {number}")
+        aws.faults.clear()
+    known = account.secretsmanager.describe_secret(SecretId="notes/production")
+    labels = sorted(label for labels in known["VersionIdsToStages"].values() for label in labels)
+    assert labels == ["AWSCURRENT", "AWSPREVIOUS", "django-kms-secrets"]
+    document.put("KEY", "last")
+    assert document.get("KEY").value == "last"
+    assert document.get("KEY", version=PREVIOUS).value == "first"
+
+
 # Batches
 
 

@@ -78,6 +78,20 @@ def directory() -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(params=["unnamed", "named"])
+def draft(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, directory: Path) -> str:
+    """Whether the draft has a name: where the system or the file system knows no other files."""
+    if request.param == "unnamed":
+        try:
+            os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY))
+        except OSError:
+            return "named"
+    else:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    return request.param
+
+
+@pytest.mark.usefixtures("draft")
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
 @pytest.mark.parametrize("existing", [None, 0o644, 0o000])
 def test_a_written_file_is_for_its_owner_only_whatever_the_umask(directory, umask, existing):
@@ -95,12 +109,14 @@ def test_a_written_file_is_for_its_owner_only_whatever_the_umask(directory, umas
     assert [*directory.iterdir()] == [path]
 
 
-def test_the_draft_is_private_before_it_has_content(directory, monkeypatch):
+def test_the_draft_is_private_and_has_no_name_before_it_is_whole(directory, monkeypatch, draft):
     seen = []
 
     def look(descriptor: int) -> None:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            seen.append([(mode(path), path.read_text()) for path in directory.iterdir()])
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            named = [(mode(path), path.read_text()) for path in directory.iterdir()]
+            seen.append((stat.S_IMODE(found.st_mode), found.st_size, named))
 
     monkeypatch.setattr(os, "fsync", look)
     before = os.umask(0)
@@ -108,7 +124,18 @@ def test_the_draft_is_private_before_it_has_content(directory, monkeypatch):
         write_private(directory / "secrets.env", NEW)
     finally:
         os.umask(before)
-    assert seen == [[(0o600, NEW)]], "the draft, and no file of that name yet"
+    named = [(0o600, NEW)] if draft == "named" else []
+    assert seen == [(0o600, len(NEW), named)], "no file of that name yet"
+
+
+def test_without_proc_the_draft_has_a_name_from_the_beginning(directory, monkeypatch):
+    def link(*args: object, **kwargs: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "no /proc")
+
+    monkeypatch.setattr(os, "link", link)
+    write_private(directory / "secrets.env", NEW)
+    assert read_text(directory / "secrets.env") == NEW
+    assert len([*directory.iterdir()]) == 1
 
 
 def test_the_content_reaches_the_disk_before_it_takes_the_name(directory, monkeypatch):
@@ -176,6 +203,7 @@ def test_a_directory_that_does_not_exist_is_an_error(tmp_path):
     assert caught.value.__context__ is None
 
 
+@pytest.mark.usefixtures("draft")
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failure_half_way_leaves_the_old_content_and_no_draft(directory, monkeypatch, step):
     path = directory / "secrets.env"
@@ -192,6 +220,7 @@ def test_a_failure_half_way_leaves_the_old_content_and_no_draft(directory, monke
     assert caught.value.__context__ is None
 
 
+@pytest.mark.usefixtures("draft")
 def test_an_interruption_half_way_leaves_the_old_content_and_no_draft(directory, monkeypatch):
     path = directory / "secrets.env"
     path.write_text(OLD)

@@ -15,7 +15,15 @@ from ...exceptions import (
     SecretsError,
 )
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion
-from ..base import already_current, already_pending, expect, not_found, put_runs
+from ..base import (
+    ABSENT,
+    already_current,
+    already_pending,
+    expect,
+    expect_all,
+    not_found,
+    put_runs,
+)
 from ..capabilities import Age
 from .table import LISTING, RECORD, TRANSACTION_ITEMS, Item, Table, transactions
 from .versions import PENDING_VERSION, age, entries, entry, newest_of, next_version, padded
@@ -169,14 +177,19 @@ class Names:
             [partial(self._put_after, latest, name, value, version=version, comment=comment)]
         )[0]
 
-    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+    def put_many(
+        self, values: Mapping[str, str], expected: Mapping[str, str] | None = None
+    ) -> Sequence[SecretVersion]:
         """Write in transactions of at most 100 records: each is stored whole or not at all.
 
         Raises:
             VersionConflict: somebody else wrote one of the names at the same time.
             SecretsError: the message of any failure says which names were stored before it.
         """
-        seals = [partial(self._sealed, name, value) for name, value in values.items()]
+        names = list(values)
+        latest = self._latest(names, expected or {})
+        expect_all(expected, latest, self)
+        seals = [partial(self._sealed_after, latest[name], name, values[name]) for name in names]
         items = [
             item
             for start in range(0, len(seals), TRANSACTION_ITEMS)
@@ -185,6 +198,26 @@ class Names:
             )
         ]
         return put_runs(transactions(items), self._put_run)
+
+    def _latest(self, names: Sequence[str], expected: Mapping[str, str]) -> dict[str, str]:
+        """Of each name the newest version.
+
+        Who expects a name to be absent need not be told: its version 1 is written on the condition
+        that there is none. Any other version may have been deleted meanwhile, and DynamoDB looks
+        only at the item that it writes.
+        """
+        asked = [name for name in names if expected.get(name) != ABSENT]
+        found = [
+            version
+            for start in range(0, len(asked), TRANSACTION_ITEMS)
+            for version in self._run(
+                [
+                    partial(self._newest_version, name)
+                    for name in asked[start : start + TRANSACTION_ITEMS]
+                ]
+            )
+        ]
+        return {**dict.fromkeys(names, ABSENT), **dict(zip(asked, found, strict=True))}
 
     def _shown(self, before: int, total: int) -> Callable[[int, int], object] | None:
         """`show` for a part of the records, before which so many were done."""
@@ -227,10 +260,13 @@ class Names:
         comment: str = "",
     ) -> Item:
         """The item for the next version of a name, not written yet."""
-        newest = self._table.newest(name, ("name", "version"))
-        latest = newest[0]["version"] if newest else ""
+        latest = self._newest_version(name)
         expect(expected, latest, name, self)
         return self._sealed_after(latest, name, value, version=version, comment=comment)
+
+    def _newest_version(self, name: str) -> str:
+        newest = self._table.newest(name, ("name", "version"))
+        return newest[0]["version"] if newest else ABSENT
 
     def _sealed_after(
         self, latest: str, name: str, value: str, *, version: str = "", comment: str = ""

@@ -263,17 +263,22 @@ class CredStashStore(
             )
         return self._names.put_version(name, value, version, comment)
 
-    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
-        """Write in transactions of at most 100 records; a document in one write.
+    def put_many(
+        self, values: Mapping[str, str], *, expected: Mapping[str, str] | None = None
+    ) -> Sequence[SecretVersion]:
+        """Write in transactions of at most 100 records and 4 MB; a document in one write.
+
+        For each record a Query and a GenerateDataKey; where it is expected to be absent, no Query.
 
         Raises:
-            VersionConflict: somebody else wrote one of the names at the same time.
+            VersionConflict: somebody else wrote one of the names at the same time. Where a version
+                differs before the first transaction, nothing is written at all.
             SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
         for name, value in values.items():
             checked(name, value)
-        return self._names.put_many(values)
+        return self._names.put_many(values, expected)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version; a document loses the name."""

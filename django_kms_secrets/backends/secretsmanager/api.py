@@ -32,6 +32,8 @@ VALUE_BYTES = 65_536
 _LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"}
 _STAGES = {label: stage for stage, label in _LABELS.items()}
 _REFUSALS = {"AccessDeniedException", "DecryptionFailure"}
+#: The label of a version that is written and not at a stage yet.
+_DRAFT = "django-kms-secrets"
 
 
 # "marked for deletion", "scheduled for deletion"; moto: "marked deleted".
@@ -197,8 +199,11 @@ class Api:
 
         PutSecretValue alone would overwrite what another writer put a moment before. So the value
         is written beside the current one, and `move`, the service's compare-and-set, gives it the
-        stage. Until then the new version has a label of its own, because a stray AWSPENDING would
-        block RotateSecret.
+        stage. Until then the new version has a label of ours, because a stray AWSPENDING would
+        block RotateSecret. It is the same one for all: PutSecretValue takes it from what was left
+        by a writer that was killed, where a label each would in time be more than the 20 that a
+        secret may have. A writer whose version loses it to another's loses nothing by that.
+        https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 
         Args:
             secret_id: the secret.
@@ -215,13 +220,12 @@ class Api:
         if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
         token = _token()
-        label = f"django-kms-secrets-{token}"
         self._call(
             "PutSecretValue",
             secret_id,
             SecretString=value,
             ClientRequestToken=token,
-            VersionStages=[label],
+            VersionStages=[_DRAFT],
         )
         try:
             self.move(secret_id, stage, token, expected, names)
@@ -229,7 +233,7 @@ class Api:
             # Without a label a version is deprecated, and the service removes it in time. Whether
             # the value has its stage was decided above; a label that stays does no harm.
             with contextlib.suppress(SecretsError):
-                self._unlabel(secret_id, label, token)
+                self._unlabel(secret_id, _DRAFT, token)
         return token
 
     def move(
@@ -472,7 +476,8 @@ def _token() -> str:
     """What makes a write the same one when it is sent again, after a lost answer or throttling.
 
     botocore's own would be another one each time that `Service.call` sends it. It becomes the
-    version id.
+    version id, which CloudTrail and whoever may list versions can see. So it is random: one made
+    of the value would let them try out what the value is.
     """
     return str(uuid.uuid4())
 

@@ -121,10 +121,13 @@ class Names:
         """As `put`."""
         return self.put(name, value, expected)
 
-    def put_many(self, values: Mapping[str, str]) -> list[SecretVersion]:
-        """PutSecretValue or CreateSecret for each, one after another."""
+    def put_many(
+        self, values: Mapping[str, str], expected: Mapping[str, str] | None = None
+    ) -> list[SecretVersion]:
+        """PutSecretValue or CreateSecret for each, or a swap of what is expected."""
+        known = expected or {}
         return [
-            SecretVersion(name, self._put(name, value, None), (CURRENT,))
+            SecretVersion(name, self._put(name, value, known.get(name)), (CURRENT,))
             for name, value in values.items()
         ]
 
@@ -193,10 +196,16 @@ class Names:
             if expected is None:
                 return self._api.put(secret_id, value)
             return self._api.create(secret_id, value, self._key_id)
+        except VersionConflict as exc:
+            conflict = exc
         except WaitsForDeletion:
-            deleted = True
+            conflict, deleted = None, True
         except SecretNotFound:
-            deleted = False
+            conflict, deleted = None, False
+        if conflict:
+            if not self._is_empty(name):
+                raise conflict
+            return self._api.put(secret_id, value)
         if deleted:
             return self._put_back(name, value, expected)
         return self._api.create(secret_id, value, self._key_id)
@@ -220,6 +229,13 @@ class Names:
             return self._api.describe(self._prefix + name)
         except SecretNotFound:
             return {}
+
+    def _is_empty(self, name: str) -> bool:
+        """Whether a secret is known to have no version, as CloudFormation may leave it."""
+        with contextlib.suppress(AccessDenied):
+            known = self._known(name)
+            return bool(known) and not known.get("DeletedDate") and not version_of(known)
+        return False
 
     def _create_unseen(self, name: str, value: str, denied: AccessDenied) -> str:
         """Create a secret that may not be described.
@@ -274,15 +290,22 @@ class Writes:
     Args:
         names: what writes one.
         place: the store, as the log names it.
+        expected: as given to `BaseStore.put_many`.
 
     Attributes:
         stored: what is known to be stored.
         failed: what failed; from the first on, no other write begins.
     """
 
-    def __init__(self, names: Names | SecretDocument, place: str) -> None:
+    def __init__(
+        self,
+        names: Names | SecretDocument,
+        place: str,
+        expected: Mapping[str, str] | None,
+    ) -> None:
         self._names = names
         self._place = place
+        self._expected = expected
         self._open: dict[str, None] = {}
         self.stored: dict[str, SecretVersion] = {}
         self.failed: list[BaseException] = []
@@ -294,7 +317,7 @@ class Writes:
             del self._open[name]
             return
         try:
-            (self.stored[name],) = self._names.put_many({name: value})
+            (self.stored[name],) = self._names.put_many({name: value}, self._expected)
         except StoreUnavailable as exc:  # it may be stored nevertheless: an answer may be lost
             self.failed.append(exc)
         except SecretsError as exc:

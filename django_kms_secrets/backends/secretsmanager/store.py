@@ -188,10 +188,16 @@ class SecretsManagerStore(
         checked(name, value)
         return self._do(lambda names: names.put(name, value, expected), name)
 
-    def put_many(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+    def put_many(
+        self, values: Mapping[str, str], *, expected: Mapping[str, str] | None = None
+    ) -> Sequence[SecretVersion]:
         """A document: one write for all. A prefix: one write for each, side by side.
 
+        A name that is expected to be absent is a CreateSecret, one of which a version is expected
+        a swap; else it is a PutSecretValue, and a CreateSecret where there is none.
+
         Raises:
+            VersionConflict: somebody else wrote first.
             SecretsError: the message says which names were stored. After a failure no other write
                 begins.
         """
@@ -199,14 +205,16 @@ class SecretsManagerStore(
         for name, value in values.items():
             checked(name, value)
         if self.secret_id:
-            return self._do(lambda names: names.put_many(values))
-        return self._put_each(values)
+            return self._do(lambda names: names.put_many(values, expected))
+        return self._put_each(values, expected)
 
-    def _put_each(self, values: Mapping[str, str]) -> Sequence[SecretVersion]:
+    def _put_each(
+        self, values: Mapping[str, str], expected: Mapping[str, str] | None
+    ) -> Sequence[SecretVersion]:
         api = self._api(len(values))
         for name, value in values.items():  # or half of them would be stored when one is refused
             api.check_size(self._id_of(name), value)
-        writes = Writes(self._names(api), self.place)
+        writes = Writes(self._names(api), self.place, expected)
         try:
             api.run([partial(writes.one, *pair) for pair in values.items()], self.on_progress)
         except SecretsError as exc:  # the deadline passed
