@@ -371,6 +371,13 @@ class Service:
         make = refusals.get(code)
         return make(reply) if make else self.refused(operation, code, reply)
 
+    def mixed_up(self, operation: str) -> StoreUnavailable:
+        """The error for an answer that is another request's, or a page that came before."""
+        return StoreUnavailable(
+            f"{operation} of {self.place} was answered with what was not asked for",
+            hint="try again; if it stays so, look for what stands between here and AWS",
+        )
+
     def _unreadable(self, operation: str, reason: str) -> StoreUnavailable:
         return StoreUnavailable(
             f"the answer to {operation} of {self.place} cannot be read ({reason})",
