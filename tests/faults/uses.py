@@ -160,9 +160,9 @@ def prepare(store: Any, before: str, new: str) -> None:
     if not before:
         return
     stages = store.get_stages("A")
-    if before == "nothing pending" and PENDING in stages:
+    if before != "pending" and PENDING in stages:  # nothing is retired beside it
         store.unstage("A")
-    elif before == "pending" and PENDING not in stages:
+    if before == "pending" and PENDING not in stages:
         store.stage("A", new)
     elif before == "previous" and "PREVIOUS" not in stages:
         store.rotate("A", new, expected=stages["CURRENT"].version)
