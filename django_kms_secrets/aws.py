@@ -371,6 +371,15 @@ class Service:
         make = refusals.get(code)
         return make(reply) if make else self.refused(operation, code, reply)
 
+    def mixed_up(self, operation: str) -> StoreUnavailable:
+        """The error for an answer that is another request's, or a page that came before."""
+        error = StoreUnavailable(
+            f"{operation} of {self.place} was answered with what was not asked for",
+            hint="try again; if it stays so, look for what stands between here and AWS",
+        )
+        error.is_outage = False
+        return error
+
     def _unreadable(self, operation: str, reason: str) -> StoreUnavailable:
         error = StoreUnavailable(
             f"the answer to {operation} of {self.place} cannot be read ({reason})",

@@ -238,3 +238,16 @@ def _parser(verb):
     parser = argparse.ArgumentParser(prog="verb")
     verb.add_arguments(parser)
     return parser
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 60.0), ("&timeout=7", 7.0)])
+def test_a_command_has_more_time_than_a_fetch_unless_the_options_say(
+    url, monkeypatch, query, seconds
+):
+    seen = []
+    monkeypatch.setattr(
+        "django_kms_secrets.cli.verbs.keys.run",
+        lambda store, *_: seen.append(store.timeouts.overall) or 0,
+    )
+    inside("module", url + query, ["keys"]).ok()
+    assert seen == [seconds]

@@ -69,16 +69,20 @@ class ScriptedServer:
             if self._context:
                 connection = self._context.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
-            while self._request(connection) and self._script(connection):
+            while (request := self._request(connection)) and self._answer(connection, *request):
                 pass
         close(connection)
 
-    def _request(self, connection: socket.socket) -> bool:
+    def _answer(self, connection: socket.socket, head: str, body: bytes) -> bool | None:
+        """Answer one request, as a script does."""
+        return self._script(connection)
+
+    def _request(self, connection: socket.socket) -> tuple[str, bytes] | None:
         data = b""
         while b"\r\n\r\n" not in data:
             part = connection.recv(65536)
             if not part:
-                return False
+                return None
             data += part
         head, _, body = data.partition(b"\r\n\r\n")
         lines = [line.lower() for line in head.decode().splitlines()]
@@ -86,7 +90,7 @@ class ScriptedServer:
         while len(body) < length:
             body += connection.recv(65536)
         self.requests.append((head.decode(), body))
-        return True
+        return head.decode(), body
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

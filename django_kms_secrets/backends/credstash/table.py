@@ -86,6 +86,8 @@ class Table:
                 },
             )
         )
+        if found and found[0]["version"] != version:
+            raise self._dynamodb.mixed_up("Query")
         return found[0] if found else None
 
     def scan(self, attributes: Sequence[str]) -> Iterator[Item]:
@@ -244,7 +246,7 @@ class Table:
             return ""
 
     def _query(self, name: str, attributes: Sequence[str], **parameters: Any) -> Iterator[Item]:
-        return self._pages(
+        for item in self._pages(
             "Query",
             attributes,
             {
@@ -252,7 +254,10 @@ class Table:
                 "ExpressionAttributeValues": {":name": {"S": self._prefix + name}},
                 **parameters,
             },
-        )
+        ):
+            if item["name"] != name:
+                raise self._dynamodb.mixed_up("Query")
+            yield item
 
     def _scan(
         self, attributes: Sequence[str], most: int | None = None, **parameters: Any
@@ -282,15 +287,25 @@ class Table:
             "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
             **parameters,
         }
+        first = None
         for page in itertools.count(1):
             reply = self._call(operation, **request)
-            yield from map(self._item, reply["Items"])
-            # With a Limit the first page is all that was asked for.
-            if "Limit" in request or not reply.get("LastEvaluatedKey"):
+            items = reply["Items"]
+            end, start = reply.get("LastEvaluatedKey"), request.get("ExclusiveStartKey")
+            # Each page begins, and ends, behind the one before.
+            if (items and items[0] == first) or (end and end == start):
+                raise self._dynamodb.mixed_up(operation)
+            yield from map(self._item, items)
+            if not end:
                 return
+            if "Limit" in request:  # a page of 1 MB may have less: two large records, say
+                request["Limit"] -= len(items)
+                if request["Limit"] <= 0:
+                    return
             if page == most:
                 raise _Large
-            request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+            first, items = items[0] if items else first, None
+            request["ExclusiveStartKey"] = end
             del reply  # before the next page comes: each is a megabyte, and ten as objects
 
     def _call(

@@ -43,6 +43,9 @@ _FOR_DELETION = r"(marked|scheduled) (for )?delet"
 class WaitsForDeletion(SecretNotFound):
     """The secret was deleted and is in its recovery window: it is not there, its name is taken."""
 
+    #: Whether the request that was refused had been sent before.
+    is_repeated = False
+
 
 class Api:
     """The operations of one region, on secrets by their full name or ARN.
@@ -89,6 +92,9 @@ class Api:
         else:
             raise self._missing(secret_id)
         reply = self._call("GetSecretValue", secret_id, **selector)
+        asked = selector.get("VersionId", reply["VersionId"])
+        if not _is_of(reply, secret_id) or reply["VersionId"] != asked:
+            raise self._service.mixed_up("GetSecretValue")
         if version == PENDING and PENDING not in stages(reply.get("VersionStages", ())):
             raise self._missing(secret_id)
         return self._text(reply)
@@ -114,13 +120,17 @@ class Api:
         request: dict[str, Any] = {"MaxResults": 100}
         if prefix:
             request["Filters"] = [{"Key": "name", "Values": [prefix]}]
-        found = 0
+        found, first = 0, ""
         while True:
             # Each page as a task: its deadline is that of the moment, which grows with the listing.
             (reply,) = self.run([partial(self._service.call, "ListSecrets", **request)])
-            found += len(reply["SecretList"])
+            entries = reply["SecretList"]
+            if entries and entries[0]["Name"] == first:
+                raise self._service.mixed_up("ListSecrets")
+            first = entries[0]["Name"] if entries else first
+            found += len(entries)
             self._lengthen(found)
-            for entry in reply["SecretList"]:
+            for entry in entries:
                 # What is pruned later depends on this, so the filter is not taken on trust.
                 mine = entry["Name"].startswith(prefix) and entry["Name"] != prefix
                 if mine and not entry.get("DeletedDate"):
@@ -137,6 +147,8 @@ class Api:
         request: dict[str, Any] = {"IncludeDeprecated": True}
         while True:
             reply = self._call("ListSecretVersionIds", secret_id, **request)
+            if reply["Versions"] and reply["Versions"][0] in versions:
+                raise self._service.mixed_up("ListSecretVersionIds")
             versions += reply["Versions"]
             if not reply.get("NextToken"):
                 return sorted(
@@ -151,7 +163,10 @@ class Api:
         Raises:
             SecretNotFound: there is no such secret.
         """
-        return self._call("DescribeSecret", secret_id)
+        reply = self._call("DescribeSecret", secret_id)
+        if not _is_of(reply, secret_id):
+            raise self._service.mixed_up("DescribeSecret")
+        return reply
 
     def create(self, secret_id: str, value: str, key_id: str | None) -> str:
         """CreateSecret; gives the version id.
@@ -316,7 +331,12 @@ class Api:
 
     def delete(self, secret_id: str, days: int) -> None:
         """DeleteSecret; it can be restored for that many days."""
-        self._call("DeleteSecret", secret_id, RecoveryWindowInDays=days)
+        try:
+            self._call("DeleteSecret", secret_id, RecoveryWindowInDays=days)
+        except WaitsForDeletion as exc:
+            # Sent again after an answer that was lost, it finds what it did itself.
+            if not exc.is_repeated:
+                raise
 
     def restore(self, secret_id: str) -> None:
         """RestoreSecret."""
@@ -338,6 +358,8 @@ class Api:
             )
             error.is_outage = False
             raise error
+        if not {entry["Name"] for entry in reply["SecretValues"]} <= set(secret_ids):
+            raise self._service.mixed_up("BatchGetSecretValue")
         found = [self._current(entry) for entry in reply["SecretValues"]]
         for secret_id in again:  # each as a request of its own, which bears throttling
             with contextlib.suppress(SecretNotFound):
@@ -422,11 +444,13 @@ class Api:
                 operation, "InvalidRequestException", reply, subject=secret_id
             )
         name = self._shown(secret_id)
-        return WaitsForDeletion(
+        waits = WaitsForDeletion(
             f"{name} in {self.place} was deleted and can still be restored",
             hint=f"`aws secretsmanager restore-secret --secret-id {secret_id}`",
             names=[name],
         )
+        waits.is_repeated = bool(reply.get("ResponseMetadata", {}).get("RetryAttempts"))
+        return waits
 
     def _is_at(self, secret_id: str, stage: str, version: str) -> bool:
         """Whether a version is known to have a stage: not so, if the service does not say."""
@@ -493,6 +517,11 @@ def _is_missing(code: str, message: str) -> bool:
 def _is_version_id(version: str) -> bool:
     # What the service itself refuses as no version id cannot be one that is there.
     return 32 <= len(version) <= 64
+
+
+def _is_of(reply: Mapping[str, Any], secret_id: str) -> bool:
+    """Whether a reply is about a secret, which may have been asked for by its ARN, or a part."""
+    return secret_id == reply["Name"] or str(reply["ARN"]).startswith(secret_id)
 
 
 def stages(labels: Collection[str]) -> tuple[str, ...]:
