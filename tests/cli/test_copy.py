@@ -271,9 +271,7 @@ class TestWhatGoesWrong:
         monkeypatch.setattr(
             LocMemStore,
             "put_many",
-            lambda store, values, **more: put_many(
-                store, {**values, "A": f"{MARK}-cut"}, **more
-            ),
+            lambda store, values, **more: put_many(store, {**values, "A": f"{MARK}-cut"}, **more),
         )
         error = copy(pair[0], "locmem://cut").failed()
         assert "not the same when read back: A\n" in error
