@@ -23,6 +23,7 @@ import pytest
 from django_kms_secrets import SecretNotFound, SecretsError, SecretStr, StoreNotReady
 from django_kms_secrets.aws import Deadline
 from django_kms_secrets.backends.capabilities import KeyedStore
+from django_kms_secrets.cli.plan import TROUBLE
 from django_kms_secrets.config import read_config
 from django_kms_secrets.transport import client
 
@@ -282,15 +283,18 @@ def assert_reading_verbs(cell: Cell) -> None:
             continue
         past = inside("module", cell.past, args)
         words = None
-        if (done.code, undated(done.out)) != (past.code, undated(past.out)):
-            words = done.failed()
+        trouble = TROUBLE if "--dry-run" in args else 1
+        if done.out and done.code == TROUBLE:  # each value that cannot be read is named
+            assert "warning: no telling" in done.err, done.words
+        elif (done.code, lasting(done.out)) != (past.code, lasting(past.out)):
+            words = done.failed(code=trouble)
             assert_words(what, words)
         cell.judge(what, words)
 
 
-def undated(text: str) -> str:
-    """Without the moments: moto says now, every time."""
-    return re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+", "", text)
+def lasting(text: str) -> str:
+    """Without moments, as moto says now every time, and without the fingerprints of one run."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b[0-9a-f]{8}\b", "", text)
 
 
 def assert_writing_verbs(cell: Cell) -> None:

@@ -334,7 +334,9 @@ def test_put_many_expects_nothing_of_a_name_that_expected_leaves_out(store):
     assert texts(store.get_many(None)) == {"A": "3", "B": "4", "C": "5"}
 
 
-@pytest.mark.parametrize("expected", ["0000000000000000007", "f" * 36, "old", ABSENT])
+@pytest.mark.parametrize(
+    "expected", ["0000000000000000007", "f" * 36, "old", pytest.param(ABSENT, id="absent")]
+)
 def test_put_many_that_expects_another_version_is_a_conflict_and_overwrites_nothing(
     store, kind, expected
 ):
