@@ -15,6 +15,7 @@ from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ...formats import tree
 from .. import plan as plans
+from ..arguments import store_of
 from ..past import Past, read_past, write_past
 from .putall import show
 
@@ -91,7 +92,7 @@ def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
         raise SecretsError(
             "the URL of --to has names", hint="what is copied are the NAMES of the store it is from"
         )
-    target = config.make_store()
+    target = store_of(config)
     if _identity(store) == _identity(target):
         raise SecretsError(
             f"--to is the store that is copied from: {store.place}", hint="name another one"
