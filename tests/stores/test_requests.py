@@ -162,7 +162,7 @@ def test_secretsmanager_reads_names_in_batches_of_twenty(aws, count):
         }
 
 
-def test_secretsmanager_writes_names_that_were_read_without_looking_again(aws):
+def test_secretsmanager_writes_new_names_without_looking_again(aws):
     with SecretsManagerStore(prefix="notes/", timeout=PATIENCE) as store:
         with aws.counted() as requests:
             store.put_many(values(21), expected=dict.fromkeys(values(21), ""))
@@ -170,8 +170,10 @@ def test_secretsmanager_writes_names_that_were_read_without_looking_again(aws):
         read = {name: secret.version for name, secret in store.get_many(None).items()}
         with aws.counted() as requests:
             store.put_many(dict.fromkeys(read, "new"), expected=read)
-        # Beside the current version; AWSCURRENT, by compare-and-set; and the draft's label off.
+        # Whether a rotation left its label; beside the current version; AWSCURRENT, by
+        # compare-and-set; and the draft's label off.
         assert requests == {
+            "secretsmanager.DescribeSecret": 21,
             "secretsmanager.PutSecretValue": 21,
             "secretsmanager.UpdateSecretVersionStage": 42,
         }
