@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import files, formats
+from ..backends.capabilities import AWSStore
 from ..exceptions import SecretsError
 from ..types import SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..backends.base import BaseStore
+    from ..config import Config
     from .console import Console
 
 #: As credstash names them.
 DIGESTS = ("SHA", "SHA224", "SHA256", "SHA384", "SHA512", "MD5")
 #: Arguments that replace an option of the store for one run: the argument's dest -> the option.
 OVERRIDES = {"context": "context", "key": "key_id", "digest": "digest"}
+#: What an operation may take where OPTIONS["timeout"] does not say it (seconds). A fetch has 10, as
+#: a site waits for it to start; throttling may well last longer.
+SECONDS = 60.0
 
 
 def add_context(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +113,14 @@ def overrides_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if given["context"]:
         given["context"] = context_of(given["context"])
     return {option: value for option, value in given.items() if value}
+
+
+def store_of(config: Config) -> BaseStore:
+    """The store of a configuration, not opened, with the time that a command has."""
+    store = config.make_store()
+    if isinstance(store, AWSStore) and "timeout" not in config.options:
+        store.timeouts = store.timeouts._replace(overall=SECONDS)
+    return store
 
 
 def read_value(

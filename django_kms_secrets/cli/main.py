@@ -9,10 +9,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
-from ..backends.capabilities import AWSStore
 from ..config import URL_VARIABLE, read_config
 from ..exceptions import SecretsError
-from .arguments import overrides_of
+from .arguments import overrides_of, store_of
 from .verbs import (
     audit,
     copy,
@@ -40,11 +39,6 @@ if TYPE_CHECKING:
     from ..backends.base import BaseStore
     from ..config import Config
     from .console import Console
-
-
-#: What an operation may take where OPTIONS["timeout"] does not say it (seconds). A fetch has 10, as
-#: a site waits for it to start; throttling may well last longer.
-SECONDS = 60.0
 
 
 @runtime_checkable
@@ -221,10 +215,7 @@ def run(
     if not isinstance(verb, Verb):
         return verb.start(read, options, console)
     config, options = getattr(verb, "configure", _configure)(read(), options)
-    store = config.make_store()
-    if isinstance(store, AWSStore) and "timeout" not in config.options:
-        store.timeouts = store.timeouts._replace(overall=SECONDS)
-    with store:
+    with store_of(config) as store:
         return verb.run(store, options, console)
 
 

@@ -389,6 +389,47 @@ class TestVersions:
         )
         assert self._stages(target) == {PREVIOUS: f"{MARK}-1", CURRENT: f"{MARK}-2"}
 
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_more_names_of_one_document(self, at, kind):
+        """The copy of one name, a new version for all of them, is no conflict with the next."""
+        source, target = at("table"), at(kind)
+        for number in "12":
+            with opened(source) as store:
+                store.put_many({name: f"{MARK}-{name}{number}" for name in "ABC"})
+            assert "3 copied and read back" in copy(source, target, "--versions").ok().err
+        assert read(target) == read(source)
+        assert self._stages(target) == {PREVIOUS: f"{MARK}-A1", CURRENT: f"{MARK}-A2"}
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_a_leaf_comes_with_its_tree(self, at, kind):
+        """Where a name is there because another one was copied, it is not copied again."""
+        source, target = at("table"), at(kind)
+        with opened(source) as store:
+            store.put_many({"db": f'{{"user": "{MARK}"}}', "db.user": MARK})
+        done = copy(source, target, "--versions").ok()
+        assert "1 copied and read back, with 1 values, 1 were there already" in done.err
+        assert read(target) == {"db": f'{{"user": "{MARK}"}}'}
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_a_document_that_is_written_meanwhile(self, at, kind, monkeypatch):
+        """Of a name that somebody else has written since the comparison it is a conflict."""
+        source, target = at("table"), at(kind)
+        for values in ({"A": f"{MARK}-1", "B": "1"}, {"A": f"{MARK}-2", "B": "2"}):
+            with opened(source) as store:
+                store.put_many(values)
+            if values["B"] == "1":
+                copy(source, target, "--versions").ok()
+        write = copy_verb.write_past
+
+        def late(store, name, *args):
+            write(store, name, *args)
+            with opened(target) as other:
+                other.put("B", "theirs")
+
+        monkeypatch.setattr(copy_verb, "write_past", late)
+        assert "error: B in " in copy(source, target, "--versions").failed()
+        assert read(target) == {"A": f"{MARK}-2", "B": "theirs"}
+
     def test_rolled_back(self):
         """What is current comes last, where a rollback moved it to an older version.
 

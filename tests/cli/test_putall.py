@@ -283,6 +283,22 @@ class TestPrune:
         secrets("putall", "-", "--prune", "--yes", stdin="D=1", url=app).ok()
         assert secrets("keys", url=whole).ok().out.split() == ["APP/F", "app/D", "other"]
 
+    def test_what_somebody_else_deletes_meanwhile_is_deleted(self, secrets, aws, url, stored):
+        """Of two prunes at once the later one goes on with what is left."""
+        secrets("putall", "-", stdin="A=1\nB=2\nC=3").ok()
+        store = read_config(url).make_store()
+
+        def other(operation, _):
+            if operation == "DeleteItem":
+                aws.faults.clear()
+                with store:
+                    store.delete("C")
+
+        aws.faults.append(other)
+        done = secrets("putall", "-", "--prune", "--yes", stdin="A=1").ok()
+        assert done.err.endswith("0 added, 0 changed, 1 unchanged, 5 deleted\n")
+        assert stored() == {"A": "1"}
+
 
 class TestPermissions:
     def test_writer_without_read(self, secrets, aws, url, stored):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from django_kms_secrets.__main__ import main
+from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.cli.main import VERBS
 
 from .conftest import MARK
@@ -250,4 +251,20 @@ def test_a_command_has_more_time_than_a_fetch_unless_the_options_say(
         lambda store, *_: seen.append(store.timeouts.overall) or 0,
     )
     inside("module", url + query, ["keys"]).ok()
+    assert seen == [seconds]
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 60.0), ("&timeout=7", 7.0)])
+def test_the_store_that_is_copied_to_has_as_much(url, tmp_path, monkeypatch, query, seconds):
+    (tmp_path / "from.json").write_text('{"A": "1"}')
+    seen = []
+    write = CredStashStore.put_many
+    monkeypatch.setattr(
+        CredStashStore,
+        "put_many",
+        lambda store, *args, **options: (
+            seen.append(store.timeouts.overall) or write(store, *args, **options)
+        ),
+    )
+    inside("module", f"file://{tmp_path}/from.json", ["copy", "--to", url + query]).ok()
     assert seen == [seconds]

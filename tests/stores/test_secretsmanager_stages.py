@@ -179,9 +179,10 @@ def test_a_leftover_label_makes_no_old_value_pending(document: Any, account: Acc
     [
         lambda store: store.put("KEY", "three"),
         lambda store: store.put("KEY", "three", expected=store.get("KEY").version),
+        lambda store: store.put_many({"KEY": "three"}, expected={"KEY": store.get("KEY").version}),
         lambda store: store.rollback("KEY", PREVIOUS),
     ],
-    ids=["put", "put as expected", "rollback"],
+    ids=["put", "put as expected", "put_many as expected", "rollback"],
 )
 def test_a_promotion_that_was_cut_short_makes_no_old_value_pending(
     named: Any, aws: EmbeddedAWS, write: Any

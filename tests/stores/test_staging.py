@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from django_kms_secrets import load
+from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.capabilities import StagedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.credstash.names import Names
@@ -55,6 +56,18 @@ def test_a_rotation_goes_through_its_stages(store: Any) -> None:
     store.promote("KEY")
     assert values(store) == {CURRENT: "two", PREVIOUS: "one"}
     store.retire("KEY")
+    assert values(store) == {CURRENT: "two"}
+
+
+@staged
+def test_what_is_left_of_a_rotation_is_not_absent(store: Any) -> None:
+    """A name of which the first version was retired is there: a write beside it would be lost."""
+    store.put("KEY", "one")
+    store.stage("KEY", "two")
+    store.promote("KEY")
+    store.retire("KEY")
+    with pytest.raises(VersionConflict):
+        store.put_many({"KEY": "three"}, expected={"KEY": ABSENT})
     assert values(store) == {CURRENT: "two"}
 
 

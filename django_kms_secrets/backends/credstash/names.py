@@ -187,7 +187,9 @@ class Names:
             SecretsError: the message of any failure says which names were stored before it.
         """
         names = list(values)
-        latest = self._latest(names, expected or {})
+        # A name that shall be absent, too: DynamoDB looks only at the item that is written, version
+        # 1, and of a name whose old versions were retired that one is free.
+        latest = self._latest(names)
         expect_all(expected, latest, self)
         seals = [partial(self._sealed_after, latest[name], name, values[name]) for name in names]
         items = [
@@ -199,25 +201,19 @@ class Names:
         ]
         return put_runs(transactions(items), self._put_run)
 
-    def _latest(self, names: Sequence[str], expected: Mapping[str, str]) -> dict[str, str]:
-        """Of each name the newest version.
-
-        Who expects a name to be absent need not be told: its version 1 is written on the condition
-        that there is none. Any other version may have been deleted meanwhile, and DynamoDB looks
-        only at the item that it writes.
-        """
-        asked = [name for name in names if expected.get(name) != ABSENT]
+    def _latest(self, names: Sequence[str]) -> dict[str, str]:
+        """Of each name the newest version, or `ABSENT`."""
         found = [
             version
-            for start in range(0, len(asked), TRANSACTION_ITEMS)
+            for start in range(0, len(names), TRANSACTION_ITEMS)
             for version in self._run(
                 [
                     partial(self._newest_version, name)
-                    for name in asked[start : start + TRANSACTION_ITEMS]
+                    for name in names[start : start + TRANSACTION_ITEMS]
                 ]
             )
         ]
-        return {**dict.fromkeys(names, ABSENT), **dict(zip(asked, found, strict=True))}
+        return dict(zip(names, found, strict=True))
 
     def _shown(self, before: int, total: int) -> Callable[[int, int], object] | None:
         """`show` for a part of the records, before which so many were done."""

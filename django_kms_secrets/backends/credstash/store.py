@@ -268,7 +268,7 @@ class CredStashStore(
     ) -> Sequence[SecretVersion]:
         """Write in transactions of at most 100 records and 4 MB; a document in one write.
 
-        For each record a Query and a GenerateDataKey; where it is expected to be absent, no Query.
+        For each record a Query and a GenerateDataKey.
 
         Raises:
             VersionConflict: somebody else wrote one of the names at the same time. Where a version

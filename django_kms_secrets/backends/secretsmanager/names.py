@@ -124,10 +124,12 @@ class Names:
     def put_many(
         self, values: Mapping[str, str], expected: Mapping[str, str] | None = None
     ) -> list[SecretVersion]:
-        """PutSecretValue or CreateSecret for each, or a swap of what is expected."""
+        """PutSecretValue or CreateSecret for each, or a `put` of what is expected."""
         known = expected or {}
         return [
-            SecretVersion(name, self._put(name, value, known.get(name)), (CURRENT,))
+            self.put(name, value, version)
+            if (version := known.get(name))
+            else SecretVersion(name, self._put(name, value, version), (CURRENT,))
             for name, value in values.items()
         ]
 

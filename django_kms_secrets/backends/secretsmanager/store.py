@@ -194,7 +194,7 @@ class SecretsManagerStore(
         """A document: one write for all. A prefix: one write for each, side by side.
 
         A name that is expected to be absent is a CreateSecret, one of which a version is expected
-        a swap; else it is a PutSecretValue, and a CreateSecret where there is none.
+        a `put`; else it is a PutSecretValue, and a CreateSecret where there is none.
 
         Raises:
             VersionConflict: somebody else wrote first.

@@ -15,6 +15,7 @@ from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ...formats import tree
 from .. import plan as plans
+from ..arguments import store_of
 from ..past import Past, read_past, write_past
 from .putall import show
 
@@ -91,7 +92,7 @@ def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
         raise SecretsError(
             "the URL of --to has names", hint="what is copied are the NAMES of the store it is from"
         )
-    target = config.make_store()
+    target = store_of(config)
     if _identity(store) == _identity(target):
         raise SecretsError(
             f"--to is the store that is copied from: {store.place}", hint="name another one"
@@ -250,6 +251,7 @@ class _Versions(_Copy):
     def _write(self, name: str) -> int:
         """Write what is missing; gives how many values that were."""
         wanted, found = self._read(name)
+        found = self._now(name, wanted, found)
         values = found.missing(wanted)
         if values is None:
             values = wanted.values
@@ -260,3 +262,18 @@ class _Versions(_Copy):
         if not read_past(self.target, name, in_use=self.in_use).ends_like(wanted, values):
             self.refuse([name])
         return len(values) + (pending is not None)
+
+    def _now(self, name: str, wanted: Past, found: Past) -> Past:
+        """What the target has now, if that is what was found, or what is wanted.
+
+        Every write to a document gives another version to all of its names, and a leaf comes with
+        its tree. What somebody else wrote is a conflict with what was found.
+        """
+        if not plans.is_document(self.target):
+            return found
+        now = read_past(self.target, name, in_use=True)
+        is_ours = now.values[-1:] in (found.values[-1:], wanted.values[-1:]) and now.pending in (
+            found.pending,
+            wanted.pending,
+        )
+        return now if is_ours else found

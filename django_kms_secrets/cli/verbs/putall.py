@@ -6,10 +6,12 @@ code.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...backends.base import checked
+from ...exceptions import SecretNotFound
 from .. import plan as plans
 from ..arguments import add_context, add_key_and_digest, add_source, add_yes, read_values
 
@@ -103,7 +105,8 @@ def _write(
     with console.progress("writing") as progress, store.followed(progress):
         plans.write(store, plan, (*added, *changed))
     for name in plan.only_stored:
-        store.delete(name)
+        with contextlib.suppress(SecretNotFound):  # somebody else has deleted it
+            store.delete(name)
     console.say(
         f"{store.place}: {len(added)} added, {len(changed)} changed, "
         f"{len(plan.names(plans.SAME))} unchanged, {len(plan.only_stored)} deleted"
