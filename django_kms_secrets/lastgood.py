@@ -244,6 +244,8 @@ class LastKnownGood:
             age = time.time() - part.fetched  # KMS takes no request of a clock that is far off
         else:
             raise _UnusableError("another boot of this machine wrote it")
+        if age != age:  # Python reads NaN from JSON, and it is neither more nor less than anything
+            raise _UnusableError("it has no age")
         if age < 0:
             raise _UnusableError("it is from the future")
         if age > self._max_age:
@@ -315,6 +317,7 @@ class LastKnownGood:
             if self._key_id:
                 outer["sealed"] = self._sealed(SecretBytes(json.dumps(content).encode()))
             else:
+                _check_memory(self._path.parent)  # it may have been unmounted
                 outer["parts"] = content
             files.write_private(self._path, SecretStr(json.dumps(outer)))
         except SecretsError as exc:

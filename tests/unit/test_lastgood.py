@@ -413,6 +413,7 @@ class TestAge:
         "part, value, reason",
         [
             ("since", lambda since: since + 600, "it is from the future"),
+            ("since", lambda _: float("nan"), "it has no age"),
             ("boot", lambda _: "another", "another boot of this machine wrote it"),
             ("boot", lambda _: "", "another boot of this machine wrote it"),
         ],
@@ -439,6 +440,17 @@ class TestAge:
 
 
 class TestFile:
+    def test_the_memory_is_not_mounted_any_more(self, source, path, monkeypatch, caplog):
+        """What a process writes later does not come to a disk either."""
+        secrets = load(written(source))
+        assert secrets["A"] == VALUE
+        before = path.read_text()
+        monkeypatch.setattr(lastgood, "_IN_MEMORY", set())
+        LocMemStore(name="last").put("A", "new-marker")
+        assert secrets.refresh() == {"A"}
+        assert path.read_text() == before
+        assert "which is not in memory" in caplog.text
+
     def test_for_its_owner(self, source, path):
         """Nobody else can read it, whatever the umask."""
         before = os.umask(0)
