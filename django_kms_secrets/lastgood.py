@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import stat
 import time
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,12 +39,13 @@ if TYPE_CHECKING:
     from .backends.credstash.keys import DataKey, DataKeys
     from .config import Config
 
-logger = logging.getLogger("django_kms_secrets")
-
 _FORMAT = 1
 _IN_MEMORY = {"tmpfs", "ramfs"}
 _MOUNTS = Path("/proc/self/mountinfo")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+#: For how long a store that was out is not asked again for what else is in the copy (seconds).
+STILL_OUT = 60.0
 
 #: The store answered: after these there is nothing good to remember.
 _REFUSALS = (AccessDenied, DecryptionError, SecretIntegrityError, SecretNotFound, StoreNotReady)
@@ -95,8 +95,8 @@ class LastKnownGood:
         store: its store.
 
     Attributes:
-        served: when the values that it gave instead of the store were fetched, by
-            `time.monotonic`; None while the store itself gives them.
+        served: when the oldest of what it gave instead of the store was fetched, by
+            `time.monotonic`; None while the store itself gives the values.
 
     Raises:
         SecretsError: the path is not in memory, and nothing seals it; or the configuration cannot
@@ -117,11 +117,18 @@ class LastKnownGood:
         self._key_id = options.key_id
         self._store = store
         self._binding = _binding(config)
+        self._news: list[str] = []
+        self._out = float("-inf")
         self.served: float | None = None
         if self._key_id:
             self._check_store()
         else:
             _check_memory(self._path.parent)
+
+    def news(self) -> list[str]:
+        """What is to be logged, once: where no lock is held. Handlers of logs have locks too."""
+        news, self._news = self._news, []
+        return news
 
     def values(
         self, ask: Callable[[], dict[str, SecretStr]], *, serve: bool
@@ -146,13 +153,14 @@ class LastKnownGood:
         if _CURRENT in kept:
             whole = kept[_CURRENT]  # which stays as old as the oldest of its values
             others = {name: value for name, value in whole.values.items() if name not in names}
-            self._write({**kept, _CURRENT: whole._replace(values={**others, **found})})
+            whole = whole._replace(values={**others, **found})
+            self._write({**_of_those_in(whole, kept), _CURRENT: whole})
         return found
 
     def stages(self, name: str, ask: Callable[[], dict[str, SecretStr]]) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage; else as `values`."""
         # Who has waited for a time limit need not do so again for every name.
-        if self.served is not None and name in (kept := self._kept()):
+        if time.monotonic() - self._out < STILL_OUT and name in (kept := self._kept()):
             return kept[name].values
         return self._asked(name, ask, serve=True)
 
@@ -199,8 +207,8 @@ class LastKnownGood:
     def _take(self, name: str, part: _Part) -> None:
         kept = self._kept()
         if name == _CURRENT:
-            self.served = None
-            kept = {other: kept[other] for other in kept if other in part.values}
+            self.served, self._out = None, float("-inf")
+            kept = _of_those_in(part, kept)
         self._write({**kept, name: part})
 
     def _served(self, name: str, error: SecretsError) -> dict[str, SecretStr] | None:
@@ -218,17 +226,15 @@ class LastKnownGood:
             if isinstance(exc, _REFUSALS):
                 self._remove(reason)
         else:
-            logger.warning(
-                "%s is out, and %s comes from the last known good copy of %s ago: %s",
-                place,
-                f"what is staged of {name}" if name else "every value",
-                words(age),
-                error.message,
+            what = f"what is staged of {name}" if name else "every value"
+            self._news.append(
+                f"{place} is out, and {what} comes from the last known good copy of {words(age)} "
+                f"ago: {error.message}"
             )
-            if name == _CURRENT:
-                self.served = time.monotonic() - age
+            self._out = time.monotonic()
+            self.served = min(self.served or self._out, self._out - age)
             return part.values
-        logger.warning("%s is out, and the last known good copy is not used: %s", place, reason)
+        self._news.append(f"{place} is out, and the last known good copy is not used: {reason}")
         return None
 
     def _age(self, part: _Part) -> float:
@@ -238,6 +244,8 @@ class LastKnownGood:
             age = time.time() - part.fetched  # KMS takes no request of a clock that is far off
         else:
             raise _UnusableError("another boot of this machine wrote it")
+        if age != age:  # Python reads NaN from JSON, and it is neither more nor less than anything
+            raise _UnusableError("it has no age")
         if age < 0:
             raise _UnusableError("it is from the future")
         if age > self._max_age:
@@ -309,10 +317,13 @@ class LastKnownGood:
             if self._key_id:
                 outer["sealed"] = self._sealed(SecretBytes(json.dumps(content).encode()))
             else:
+                _check_memory(self._path.parent)  # it may have been unmounted
                 outer["parts"] = content
             files.write_private(self._path, SecretStr(json.dumps(outer)))
         except SecretsError as exc:
-            _warn(f"the last known good copy of {self._store.place} is not kept: {exc.message}")
+            text = f"the last known good copy of {self._store.place} is not kept: {exc.message}"
+            if _is_new(text):
+                self._news.append(text)
 
     def _remove(self, why: str) -> None:
         """Remove it, if it is of this configuration."""
@@ -322,9 +333,9 @@ class LastKnownGood:
         except _UnusableError:
             return
         except OSError as exc:
-            logger.warning("cannot remove %s: %s", self._path, exc.strerror)
+            self._news.append(f"cannot remove {self._path}: {exc.strerror}")
             return
-        logger.warning("the last known good copy at %s is removed: %s", self._path, why)
+        self._news.append(f"the last known good copy at {self._path} is removed: {why}")
 
     # Sealed
 
@@ -399,10 +410,19 @@ def words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-@cache
-def _warn(text: str) -> None:
-    """Say it once in a process."""
-    logger.warning("%s", text)
+def _of_those_in(whole: _Part, kept: Mapping[str, _Part]) -> dict[str, _Part]:
+    """The parts that are of a name which there still is."""
+    return {name: part for name, part in kept.items() if name in whole.values}
+
+
+def _is_new(text: str) -> bool:
+    """Whether this process has not said it."""
+    new = text not in _said
+    _said.add(text)
+    return new
+
+
+_said: set[str] = set()
 
 
 def _boot() -> str:

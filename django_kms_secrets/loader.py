@@ -105,6 +105,11 @@ class _Layer:
         made: LastKnownGood | None = vars(self).get("last_good")
         return made.served if made else None
 
+    def news(self) -> list[str]:
+        """What the copy has to say, once."""
+        made: LastKnownGood | None = vars(self).get("last_good")
+        return made.news() if made else []
+
     @property
     def names(self) -> tuple[str, ...] | None:
         return self._handed.names if self._handed else self.config.names
@@ -388,11 +393,14 @@ class Secrets(Mapping[str, SecretStr]):
             SecretsError: the store refused, or could not be asked.
         """
         wanted = self._refreshes + 1  # what began before this call may have missed a new value
-        with self._refreshing:
-            number, same, changed = self._last
-            if number >= wanted and same == names:
-                return changed
-            changed = self._refreshed(names)
+        try:
+            with self._refreshing:
+                number, same, changed = self._last
+                if number >= wanted and same == names:
+                    return changed
+                changed = self._refreshed(names)
+        finally:
+            self._log_news()
         self._announce(changed)
         return changed
 
@@ -425,6 +433,18 @@ class Secrets(Mapping[str, SecretStr]):
             new = self._values or {}
         return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
+    def _log_news(self) -> None:
+        """Log what the copies have to say; without a lock, for which a handler may wait."""
+        news = [text for layer in self._layers for text in layer.news()]
+        if getattr(self._here, "logs", False):
+            return  # of what a handler reads meanwhile: to tell it that might have no end
+        self._here.logs = True
+        try:
+            for text in news:
+                logger.warning("%s", text)
+        finally:
+            self._here.logs = False
+
     def _announce(self, changed: frozenset[str]) -> None:
         if changed:
             from .signals import secrets_changed
@@ -450,13 +470,14 @@ class Secrets(Mapping[str, SecretStr]):
         return monotonic() > max(self._oldest + self._max_age, self._pause.until)
 
     def _renew(self) -> None:
-        """Refresh, unless another thread does: this one does not wait, and has the old values."""
+        """Refresh, unless another thread reads: this one does not wait, and has the old values."""
         changed: frozenset[str] = frozenset()
         problem = ""
         if not self._refreshing.acquire(blocking=False):
             return
+        alone = self._lock.acquire(blocking=False)
         try:
-            if not self._is_due():  # another thread was first
+            if not (alone and self._is_due()):  # another thread was first
                 return
             with self._as_they_are():  # a handler of logs may read a secret
                 changed = self._refreshed(())
@@ -465,7 +486,10 @@ class Secrets(Mapping[str, SecretStr]):
             if not isinstance(exc, SecretsError):
                 self._pause.failed()
         finally:
+            if alone:
+                self._lock.release()
             self._refreshing.release()
+        self._log_news()
         if problem:
             logger.warning("%s: values stay in use after their max_age: %s", self.place, problem)
         self._announce(changed)
@@ -484,10 +508,13 @@ class Secrets(Mapping[str, SecretStr]):
         values = self._values
         if values is not None:
             return values
-        with self._lock:
-            if self._values is None:
-                self._fetch_all()
-            return self._values or {}
+        try:
+            with self._lock:
+                if self._values is None:
+                    self._fetch_all()
+                return self._values or {}
+        finally:
+            self._log_news()
 
     def _fetch_all(self, *, anew: bool = False) -> None:
         self._values, self._origin = self._fetch(anew=anew)
@@ -537,14 +564,20 @@ class Secrets(Mapping[str, SecretStr]):
 
     def _in_stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""
-        with self._lock:
-            if name not in self._stages:
-                root = self._root_of(name)
-                values = self._origin[root].stages(root) if root else {}
-                self._loaded.add(values.values())
-                reached = {stage: self._reach(root, val, name) for stage, val in values.items()}
-                self._stages[name] = {stage: value for stage, value in reached.items() if value}
-            return self._stages[name]
+        try:
+            with self._lock:
+                if name not in self._stages:
+                    self._stages[name] = self._read_stages(name)
+                return self._stages[name]
+        finally:
+            self._log_news()
+
+    def _read_stages(self, name: str) -> dict[str, SecretStr]:
+        root = self._root_of(name)
+        values = self._origin[root].stages(root) if root else {}
+        self._loaded.add(values.values())
+        reached = {stage: self._reach(root, value, name) for stage, value in values.items()}
+        return {stage: value for stage, value in reached.items() if value}
 
     def _reach(self, root: str, value: SecretStr, name: str) -> SecretStr:
         inner = tree.reach({root: value}, name)

@@ -215,6 +215,7 @@ class _Rotation:
                 self._again = not problem and any(found not in before for found in self._known)
         # Without the lock: receivers, and handlers of logs, have locks of their own, and another
         # thread that has one of those may be waiting for this one.
+        self.secrets._log_news()
         if problem:
             # The database's own error says what the caller has to know.
             logger.warning(

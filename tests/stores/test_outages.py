@@ -48,7 +48,7 @@ def memory():
 
 @pytest.fixture(autouse=True)
 def _nothing_said():
-    lastgood._warn.cache_clear()
+    lastgood._said.clear()
 
 
 @pytest.fixture

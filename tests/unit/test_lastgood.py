@@ -9,7 +9,9 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,7 @@ def outage(monkeypatch):
     monkeypatch.setattr(RemoteStore, "error", None)
     monkeypatch.setattr(RemoteStore, "asked", 0)
     monkeypatch.setattr(loader, "_LIVING", type(loader._LIVING)())
-    lastgood._warn.cache_clear()
+    lastgood._said.clear()
 
     def fail(error=None):
         RemoteStore.error = error
@@ -145,12 +147,28 @@ class TestOutage:
         assert RemoteStore.asked == asked + 1
 
     def test_only_the_fallbacks_fail(self, source, outage):
-        """A store that is throttled may answer to the first request, and not to the second."""
+        """A store that is throttled may answer to the first request, and not to the second; then
+        something in use is old."""
         written(source)
         secrets = load(source)
         assert secrets["A"] == VALUE
+        assert loader.served() == []
         outage(OUT)
         assert secrets.fallbacks("A") == [OLD]
+        assert [place for place, _ in loader.served()] == ["memory store last"]
+
+    def test_fallbacks_when_the_store_may_be_back(self, source, outage, monkeypatch):
+        """A while after the outage the store has the word again: the copy is for outages only."""
+        now = time.monotonic()
+        monkeypatch.setattr(lastgood.time, "monotonic", lambda: now)
+        written(source)
+        outage(OUT)
+        secrets = load(source)
+        assert secrets["A"] == VALUE
+        outage(AccessDenied("refused"))
+        now += lastgood.STILL_OUT + 1
+        with pytest.raises(AccessDenied):
+            secrets.fallbacks("A")
 
     def test_without_a_copy(self, source, outage, caplog):
         """The error is the store's, and the log says why there is nothing instead."""
@@ -217,6 +235,85 @@ class TestOutage:
         assert secrets["A"] == "new-marker"
 
 
+class TestHandlersOfLogs:
+    """They have a lock while they write, and may read a secret."""
+
+    @pytest.fixture
+    def handler(self):
+        """Calls what a test says for each record; gives how many there were."""
+
+        class Handler(logging.Handler):
+            count = 0
+
+            def emit(self, record):
+                self.count += 1
+                self.use()
+
+        handler = Handler()
+        loader.logger.addHandler(handler)
+        yield handler
+        loader.logger.removeHandler(handler)
+
+    def test_in_the_first_fetch(self, source, outage, handler):
+        """What it reads is there when it is told where that comes from."""
+        written(source)
+        outage(OUT)
+        secrets = load(source)
+        handler.use = lambda: secrets["A"]
+        asked = RemoteStore.asked
+        assert secrets["A"] == VALUE
+        assert (RemoteStore.asked, handler.count) == (asked + 1, 1)
+
+    def test_without_a_copy(self, source, outage, handler):
+        """It has the error too, and does not tell itself so without end."""
+        outage(OUT)
+        secrets = load(source)
+
+        def use():
+            with pytest.raises(StoreUnavailable):
+                secrets["A"]
+
+        handler.use = use
+        with pytest.raises(StoreUnavailable):
+            secrets["A"]
+        assert (RemoteStore.asked, handler.count) == (2, 1)
+
+    @pytest.mark.parametrize(
+        "error, first, read",
+        [
+            (OUT, len, lambda secrets: secrets.fallbacks("A")),
+            (OUT, repr, len),
+            (AccessDenied("refused"), repr, len),
+            (AccessDenied("refused"), len, lambda secrets: secrets.fallbacks("A")),
+            (AccessDenied("refused"), len, lambda secrets: secrets.refresh()),
+        ],
+    )
+    def test_of_another_thread(self, source, outage, handler, error, first, read):
+        """No lock is held while something is logged: one that waits for it would never end."""
+        secrets = load(written(source))
+        first(secrets)
+        free = []
+
+        def use():
+            thread = threading.Thread(target=lambda: free.append(is_free(secrets)))
+            thread.start()
+            thread.join()
+
+        handler.use = use
+        outage(error)
+        with suppress(AccessDenied):
+            read(secrets)
+        assert free == [True]
+
+
+def is_free(secrets):
+    """Whether a thread would get the locks of the secrets at once."""
+    return all(
+        lock.acquire(blocking=False) and not lock.release()
+        for lock in (secrets._lock, secrets._refreshing)
+    )
+
+
 class TestRevocation:
     @pytest.mark.parametrize(
         "kind", [AccessDenied, DecryptionError, SecretIntegrityError, SecretNotFound, StoreNotReady]
@@ -260,6 +357,16 @@ class TestRevocation:
         assert OLD not in path.read_text()
         outage(OUT)
         assert "A" not in load(source)
+
+    def test_a_deleted_secret_that_is_read_anew(self, source, path):
+        """A refresh of its name alone takes it out too, with its fallbacks."""
+        secrets = load(written(source))
+        assert secrets["B"] == "other-marker"
+        LocMemStore(name="last").delete("A")
+        assert secrets.refresh("A") == {"A"}
+        assert VALUE not in path.read_text()
+        assert OLD not in path.read_text()
+        assert "other-marker" in path.read_text()
 
     def test_a_value_read_anew(self, source, outage, path):
         """A refresh of one name is in the copy too, which does not become younger by it."""
@@ -306,6 +413,7 @@ class TestAge:
         "part, value, reason",
         [
             ("since", lambda since: since + 600, "it is from the future"),
+            ("since", lambda _: float("nan"), "it has no age"),
             ("boot", lambda _: "another", "another boot of this machine wrote it"),
             ("boot", lambda _: "", "another boot of this machine wrote it"),
         ],
@@ -332,6 +440,17 @@ class TestAge:
 
 
 class TestFile:
+    def test_the_memory_is_not_mounted_any_more(self, source, path, monkeypatch, caplog):
+        """What a process writes later does not come to a disk either."""
+        secrets = load(written(source))
+        assert secrets["A"] == VALUE
+        before = path.read_text()
+        monkeypatch.setattr(lastgood, "_IN_MEMORY", set())
+        LocMemStore(name="last").put("A", "new-marker")
+        assert secrets.refresh() == {"A"}
+        assert path.read_text() == before
+        assert "which is not in memory" in caplog.text
+
     def test_for_its_owner(self, source, path):
         """Nobody else can read it, whatever the umask."""
         before = os.umask(0)

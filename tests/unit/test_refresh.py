@@ -353,6 +353,16 @@ class TestMaxAge:
         assert results == ["two"]
         assert GateStore.fetches == 2
 
+    def test_a_read_of_fallbacks_is_not_waited_for(self, clock, store):
+        """Who reads them has the other lock, and may log something to a handler that waits here."""
+        secrets = fetched(max_age=900)
+        clock.now += 901
+        with secrets._lock:
+            thread, results = started(lambda: secrets["A"])
+            thread.join(20)
+            assert results == ["one"]
+        assert GateStore.fetches == 1
+
     def test_a_handler_of_logs_may_read(self, clock, store, monkeypatch):
         """A read inside of the refresh, in its own thread, begins no other one."""
         secrets = fetched(max_age=60)

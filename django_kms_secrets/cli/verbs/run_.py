@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ...types import SecretStr
     from ..console import Console
 
+logger = logging.getLogger("django_kms_secrets")
+
 #: As of env(1) and of every shell.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 #: Seconds: how long what was fetched may be used, and the longest that may be asked for.
@@ -150,7 +152,8 @@ class _Layer:
                 found = store.get_many(self.config.names)
             return {name: secret.value for name, secret in found.items()}
 
-        self.values = self.last_good.values(ask, serve=True) if self.last_good else ask()
+        with self._logged():
+            self.values = self.last_good.values(ask, serve=True) if self.last_good else ask()
 
     def fetch_stages(self, name: str) -> None:
         """The values of a name in use; likewise."""
@@ -160,11 +163,20 @@ class _Layer:
                 found = store.get_stages(name)
             return {stage: secret.value for stage, secret in found.items()}
 
-        self.stages[name] = self.last_good.stages(name, ask) if self.last_good else ask()
+        with self._logged():
+            self.stages[name] = self.last_good.stages(name, ask) if self.last_good else ask()
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for text in self.last_good.news() if self.last_good else ():
+                logger.warning("%s", text)
 
     @property
     def is_stale(self) -> bool:
-        """Whether the store is out, and these are the last known good ones."""
+        """Whether the store is out, and some of these are the last known good ones."""
         return self.last_good is not None and self.last_good.served is not None
 
 
