@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 #: Requests for one answer. As in aws.py for boto3: four attempts.
 ATTEMPTS = 4
-# Seconds, doubled each time: of pauses after throttling, and after other failures. botocore's.
-_THROTTLED_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.05, 20.0
+# Seconds, doubled each time: of pauses after throttling, after other failures, and at most. Those
+# after throttling are not botocore's 1 and 20: with these, many processes that start at once send
+# fewer requests, and are all served in time (tests/faults/test_storm.py).
+_THROTTLED_PAUSE, _PAUSE, _LONGEST_PAUSE = 3.0, 0.05, 4.0
 
 # Bytes. The largest reply is a page of a Scan, 1 MB, or 20 secrets of 64 KB; JSON may need six
 # bytes for one.

@@ -45,10 +45,10 @@ def answered(status: int, code: str) -> Answer:
         (Answer(failure="ConnectionClosedError"), 0, 0.05),
         (Answer(failure="ConnectionClosedError"), 2, 0.2),
         (answered(500, "InternalFailure"), 1, 0.1),
-        (answered(400, "ThrottlingException"), 0, 1.0),
-        (answered(400, "ThrottlingException"), 2, 4.0),
-        (answered(429, "unknown"), 0, 1.0),
-        (answered(400, "ThrottlingException"), 30, 20.0),
+        (answered(400, "ThrottlingException"), 0, 3.0),
+        (answered(429, "unknown"), 0, 3.0),
+        (answered(400, "ThrottlingException"), 1, 4.0),
+        (answered(400, "ThrottlingException"), 30, 4.0),
     ],
 )
 def test_a_pause_is_any_time_up_to_a_limit_that_doubles(answer, attempt, longest, monkeypatch):
