@@ -28,11 +28,6 @@ LEFT_TO_MOTO = {
     "test_list_is_sorted_by_name_with_one_current_version_each_and_no_value",
     "test_put_many_gives_the_current_versions_in_the_order_of_the_values",
     "test_put_many_that_expects_the_versions_that_were_read_writes",
-    *(
-        "test_put_many_that_expects_another_version_is_a_conflict_and_overwrites_nothing"
-        f"[{kind}-absent]"
-        for kind in ("credstash", "credstash prefix", "credstash context")
-    ),
     "test_put_many_expects_nothing_of_a_name_that_expected_leaves_out",
     "test_put_many_names_every_name_that_is_at_another_version",
     "test_put_many_conflicts_where_somebody_else_wrote_or_deleted_meanwhile",

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 #: Answers every read of an empty store.
-EMPTY = {"Items": [], "SecretList": [], "SecretString": "{}", "Name": "A", "VersionId": "1"}
+EMPTY = {"Items": [], "SecretList": [], "SecretString": "{}", "VersionId": "1"}
 
 
 class KeepingServer:
-    """A loopback server with one answer, which counts its connections.
+    """A loopback server with one answer to all, which counts its connections.
 
     Attributes:
         opened, closed: how many connections there were, and how many of them the client closed.
@@ -41,8 +41,8 @@ class KeepingServer:
                 server.count("closed")
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                body = json.dumps(EMPTY).encode()
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.dumps({**EMPTY, "Name": asked.get("SecretId", "")}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
