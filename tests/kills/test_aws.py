@@ -17,7 +17,7 @@ from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.config import read_config
 from django_kms_secrets.types import CURRENT
 
-from .harness import KILLED, sampled
+from .harness import KILLED, PATIENCE, sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +104,11 @@ class Scene:
         self.aws.requests.clear()
 
     def state(self) -> State:
-        """Every value at every stage; a previous one that is the current one is none."""
+        """Every value at every stage; a previous one that is the current one is none.
+
+        What a killed command has sent is carried out first.
+        """
+        self.aws.settle(PATIENCE)
         names = sorted({entry.name for entry in self.store.list_secrets()})
         return {name: _in_use(self.store.get_stages(name)) for name in names}
 
