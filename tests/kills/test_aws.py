@@ -279,6 +279,7 @@ def test_a_setup_that_is_killed_is_finished_by_the_next(
 
         aws.faults.append(fault)
         code = run.finish()
+        aws.settle(PATIENCE)
         aws.faults.clear()
         assert writer.run(*argv) == 0, writer.words
         with read_config(URLS[store]).make_store() as ready:
