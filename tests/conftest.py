@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Runs pytest in the tests of our plugin.
+pytest_plugins = ["pytester"]
+
 wall.build()
 
 # A shell starts its background jobs with Ctrl-C ignored, and programs inherit that. The commands
