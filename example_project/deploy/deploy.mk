@@ -34,7 +34,7 @@ image-test:
 	git archive HEAD | $(DOCKER) run --rm -i --env HOME=/tmp/home $(RUNARGS) $(call image_of,web) sh -ec '\
 		mkdir /tmp/home /tmp/src && cd /tmp/src && tar -x && \
 		python3 -m venv /tmp/tox && /tmp/tox/bin/python -m pip install -q "tox>=4.20,<5" && \
-		/tmp/tox/bin/tox run -e py $(if $(IMAGE_TESTS),-- $(IMAGE_TESTS))'
+		/tmp/tox/bin/tox run -e newest $(if $(IMAGE_TESTS),-- $(IMAGE_TESTS))'
 
 # Fetch the secrets, and load the settings with them: a missing one is found before the deployment.
 # They are in a file of this user alone for that long, and on no terminal.

@@ -24,6 +24,15 @@ if not KIND:
 
 ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "reader", "opens-the-readers-door"
+STAFF = "keeper"
+#: Makes a user one of the staff, who may see the names of the secrets and nothing else.
+PROMOTION = """
+from django.contrib.auth.models import Permission, User
+keeper = User.objects.get(username="keeper")
+keeper.is_staff = True
+keeper.save()
+keeper.user_permissions.add(Permission.objects.get(codename="view_storedsecret"))
+"""
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -103,6 +112,25 @@ def deployment(
         site.down()
         if KIND == "engine":
             site.remove_images()
+
+
+@pytest.fixture(scope="session")
+def open_admin(deployment: Deployment, browser: Any) -> Callable[..., Any]:
+    """A function that opens a browser and logs in to the admin; it takes Playwright's options."""
+    deployment.manage("create_demo_user", STAFF, "--password-stdin", text=f"{PASSWORD}\n")
+    deployment.manage("shell", "-c", PROMOTION)
+
+    def log_in(**options: Any) -> Any:
+        page = browser.new_page(base_url=deployment.url, **options)
+        page.set_default_timeout(15_000)
+        page.goto("/admin/")
+        page.get_by_label("Username").fill(STAFF)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("button", name="Log out").wait_for()
+        return page
+
+    return log_in
 
 
 def free_port() -> int:

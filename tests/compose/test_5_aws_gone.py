@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from deployment import Deployment
@@ -23,6 +24,19 @@ def test_running_workers_keep_serving(gone: Deployment) -> None:
     gone.wait_for_site()
     assert {gone.get("/").status for _ in range(10)} == {200}
     assert {gone.get("/healthz").body for _ in range(10)} == {b"ok"}
+
+
+def test_the_page_in_the_admin(gone: Deployment, open_admin: Callable[..., Any]) -> None:
+    """What lists the secrets says what is wrong and what to do, and is no page of errors."""
+    gone.kill_workers()  # who has listed them already shows the list for a while
+    gone.wait_for_site()
+    page = open_admin()
+    reply = page.goto("/admin/kms_secrets_admin/storedsecret/")
+    assert reply.status == 200
+    alert = page.get_by_role("alert")
+    assert "got no answer from" in alert.inner_text()
+    assert alert.locator("p").count() == 2
+    page.close()
 
 
 def test_a_new_start_fails(gone: Deployment) -> None:

@@ -12,6 +12,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_kms_secrets",
+    "django_kms_secrets.contrib.admin",
     "notes",
 ]
 

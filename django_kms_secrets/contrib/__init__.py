@@ -1,0 +1,1 @@
+"""Apps that a site may add."""

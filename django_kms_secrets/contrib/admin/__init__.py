@@ -1,0 +1,1 @@
+"""A page in the admin that lists the secrets, without their values."""

@@ -1,0 +1,1 @@
+"""The model of the page, which has no table."""
