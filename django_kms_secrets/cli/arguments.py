@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 DIGESTS = ("SHA", "SHA224", "SHA256", "SHA384", "SHA512", "MD5")
 #: Arguments that replace an option of the store for one run: the argument's dest -> the option.
 OVERRIDES = {"context": "context", "key": "key_id", "digest": "digest"}
+# Arguments that `refuse_empty` looks at: the argument's dest -> its name for people, and a hint.
+_NOT_EMPTY = {
+    "url": ("--url", "name the store, or leave --url out"),
+    "key": ("-k", "give an alias, an id or an ARN, or leave -k out"),
+    "output": ("-o", "name a file; without -o, stdout has the values"),
+}
 #: What an operation may take where OPTIONS["timeout"] does not say it (seconds). A fetch has 10, as
 #: a site waits for it to start; throttling may well last longer.
 SECONDS = 60.0
@@ -65,20 +71,24 @@ def add_format(parser: argparse.ArgumentParser, default: str | None = "json") ->
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """``FILE`` and its ``-f``: where many values are read from; see `read_values`."""
+    """``FILE`` and ``--input-format``: where many values are read from; see `read_values`."""
     # SecretStr: it may be a tree of values itself.
     parser.add_argument("source", type=SecretStr, metavar="FILE", help="FILE or @FILE; - for stdin")
     parser.add_argument(
-        "-f",
-        "--format",
+        "--input-format",
         choices=("json", "dotenv", "yaml"),
         help="left out: by the file's name; of stdin, JSON or dotenv by its first character",
     )
 
 
-def add_listing_format(parser: argparse.ArgumentParser) -> None:
+def add_listing_format(parser: argparse.ArgumentParser, words: str | None = None) -> None:
     """``-f``: how a listing is written."""
-    parser.add_argument("-f", "--format", choices=("text", "json"), default="text")
+    parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help=words)
+
+
+def add_report_format(parser: argparse.ArgumentParser) -> None:
+    """``-f``: whether what was done is written as data too; see `Console.report`."""
+    add_listing_format(parser, "json: what was done, on stdout, for programs")
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +115,19 @@ def context_of(pairs: Sequence[str]) -> dict[str, str]:
             raise SecretsError(f"the context has {key} twice", hint="keep one of them")
         context[key] = value
     return context
+
+
+def refuse_empty(options: Mapping[str, Any]) -> None:
+    """Refuse an option that is empty, as of a shell's variable that is not set.
+
+    What holds without the option is not meant: the configured store or key, and stdout.
+
+    Raises:
+        SecretsError: one is empty.
+    """
+    for option, (flag, hint) in _NOT_EMPTY.items():
+        if options.get(option) == "":
+            raise SecretsError(f"{flag} is empty", hint=hint)
 
 
 def overrides_of(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +203,8 @@ def read_values(
     else:
         text = read_file(source)
         format = format or formats.format_of(str(path_of(source)))  # noqa: A001
-    found = formats.parse(text, format or ("json" if text.lstrip()[:1] == "{" else "dotenv"))
+    format = format or ("json" if text.lstrip()[:1] == "{" else "dotenv")  # noqa: A001
+    found = formats.parse(text, format, exact=True)
     values: dict[str, str] = masked(found)
     if not values:
         # An upstream command that failed sends nothing; putall --prune would then empty the store.

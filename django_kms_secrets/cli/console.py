@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
+import io
 import json
+import os
 import sys
 import threading
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import SecretsError
@@ -31,17 +35,36 @@ class Stream(Protocol):
     def isatty(self) -> bool: ...
 
 
+class _ClosedStdout:
+    """In place of the stdout that a process was started without: data is not lost silently."""
+
+    def write(self, text: str, /) -> object:  # noqa: ARG002
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
 class Console:
     """Where a verb writes and asks.
 
     Args:
-        out: for data.
-        err: for words.
+        out: for data; None, as of a process that was started with it closed (``>&-``): data is an
+            error.
+        err: for words; None: they are left out.
+        color: True or False as of Django's `--force-color` and `--no-color`; None: as the terminal
+            and NO_COLOR are.
     """
 
-    def __init__(self, out: Stream, err: Stream) -> None:
-        self._out = out
-        self._err = err
+    def __init__(
+        self, out: Stream | None, err: Stream | None, *, color: bool | None = None
+    ) -> None:
+        self._out: Stream = _ClosedStdout() if out is None else out
+        self._err: Stream = io.StringIO() if err is None else err
+        self._color = color
 
     def data(self, text: str) -> None:
         """Write data, exactly as given."""
@@ -60,27 +83,29 @@ class Console:
 
     def say(self, text: str) -> None:
         """Write a line for people."""
-        self._err.write(f"{text}\n")
+        self._err.write(f"{printable(text)}\n")
         self._err.flush()
 
     def fail(self, error: SecretsError) -> None:
         """Write an error and its hint."""
-        self.say(f"error: {error.message}")
+        # Reasons are indented lines: one in a name cannot look like the words of another error.
+        first, *reasons = error.message.split("\n  ")
+        self.say(f"error: {first}")
+        for reason in reasons:
+            self.say(f"  {reason}")
         if error.hint:
             self.say(f"hint: {error.hint}")
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Say what is waited for: with a spinner on a terminal, as a line elsewhere."""
-        if not self._err.isatty():
+        if not self._moves():
             self.say(text)
             yield
             return
-        # rich is imported here, so that only a terminal pays for it.
-        from rich.console import Console as RichConsole
-        from rich.text import Text
+        from .terminal import spinner
 
-        with RichConsole(file=self._err).status(Text(text)):  # type: ignore[arg-type]
+        with spinner(self._err, printable(text), color=self._color):
             yield
 
     @contextlib.contextmanager
@@ -93,10 +118,10 @@ class Console:
             text: what is done.
             quiet: show nothing.
         """
-        if quiet or not (self._err.isatty() and self._out.isatty()):
+        if quiet or not (self._moves() and self._out.isatty()):
             yield lambda *_: None
             return
-        bar = _Bar(text, self._err)
+        bar = _Bar(text, self._err, self._color)
         try:
             yield bar.show
         finally:
@@ -116,7 +141,7 @@ class Console:
             return
         if not _has_terminal():
             raise SecretsError(f"not done without a yes: {question}", hint="add --yes")
-        self._err.write(f"{question} [y/N] ")
+        self._err.write(f"{printable(question)} [y/N] ")
         self._err.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise SecretsError("not done", hint="answer y to do it")
@@ -142,37 +167,51 @@ class Console:
 
         Args:
             names: the columns, in their order.
-            rows: a mapping of column to content for each row.
+            rows: a mapping of column to content for each row: text, a list of texts, or a time,
+                which a terminal shows as an age.
             format: ``text`` or ``json``.
         """
         if format == "json":
-            self.data(json.dumps(list(rows), indent=4, ensure_ascii=False) + "\n")
-        elif self._out.isatty():
-            self._table(names, rows)
-        else:
+            self.json(list(rows))
+        elif not (self._out.isatty() or self._color):
             for row in rows:
                 self.data("\t".join(_cell(row[name]) for name in names) + "\n")
+        elif rows:
+            from .terminal import table
 
-    def _table(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        # rich is imported here, so that only a terminal pays for it.
-        from rich.console import Console as RichConsole
-        from rich.table import Table
-        from rich.text import Text
+            self.data(table(self._out, names, rows, _cell, color=self._color))
+        else:
+            self.say("there is nothing to list")
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in names:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(_cell(row[name])) for name in names))
-        RichConsole(file=self._out).print(table)  # type: ignore[arg-type]
+    def json(self, found: object) -> None:
+        """Write data for programs."""
+        text = json.dumps(found, indent=4, ensure_ascii=False, default=_iso) + "\n"
+        # A name or a comment is anybody's text: what a terminal might obey is escaped.
+        self.data("".join(char if _is_inert(char) else json.dumps(char)[1:-1] for char in text))
+
+    def report(self, done: Mapping[str, Any], format: str) -> None:  # noqa: A002
+        """Write what was done, for programs; people have it in words.
+
+        Args:
+            done: names, versions and places; never a value.
+            format: ``text``, of which there is none, or ``json``.
+        """
+        if format == "json":
+            self.json(done)
+
+    def _moves(self) -> bool:
+        """Whether stderr is a terminal that can take back what it shows, with somebody there."""
+        is_dumb = os.environ.get("TERM") in {"dumb", "unknown"}
+        return self._err.isatty() and not is_dumb and not os.environ.get("CI")
 
 
 class _Bar:
     """A bar that appears when its work has taken `MOMENT`, and goes when it is over."""
 
-    def __init__(self, text: str, err: Stream) -> None:
+    def __init__(self, text: str, err: Stream, color: bool | None) -> None:
         self._text = text
         self._err = err
+        self._color = color
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Any = None
@@ -195,20 +234,30 @@ class _Bar:
                 self._progress.stop()
 
     def _made(self) -> Any:
-        # rich is imported here, so that only a terminal pays for it. It honours NO_COLOR.
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from .terminal import bar
 
-        console = RichConsole(file=self._err)  # type: ignore[arg-type]
-        columns = (TextColumn(self._text, markup=False), BarColumn(), MofNCompleteColumn())
-        return Progress(*columns, console=console, transient=True)
+        return bar(self._err, self._text, color=self._color)
+
+
+def printable(text: str) -> str:
+    """A text with nothing in it that a terminal would obey, or that would begin another line."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _is_inert(char: str) -> bool:
+    return char.isprintable() or char == "\n"
 
 
 def _has_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()  # None: it was closed (<&-)
 
 
+def _iso(when: datetime) -> str:
+    return when.isoformat(timespec="seconds")
+
+
 def _cell(value: Any) -> str:
-    text = ", ".join(value) if isinstance(value, (list, tuple)) else str(value or "")
+    if isinstance(value, datetime):
+        return _iso(value)
     # A comment is anybody's text: nothing in it may look like another column, row or terminal code.
-    return "".join(char if char.isprintable() else " " for char in text)
+    return printable(", ".join(value) if isinstance(value, (list, tuple)) else str(value or ""))

@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from ..config import URL_VARIABLE, read_config
-from ..exceptions import SecretsError
-from .arguments import overrides_of, store_of
+from ..exceptions import SecretNotFound, SecretsError, did_you_mean
+from . import plan
+from .arguments import overrides_of, refuse_empty, store_of
 from .verbs import (
     audit,
+    completion,
     copy,
     delete,
     diff,
@@ -34,7 +36,7 @@ from .verbs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..backends.base import BaseStore
     from ..config import Config
@@ -81,6 +83,7 @@ VERBS: dict[str, Verb | Starter] = {
     "audit": audit,
     "run": run_,
     "delete": delete,
+    "completion": completion,
 }
 
 
@@ -96,6 +99,7 @@ class _VerbParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
+        namespace = namespace or argparse.Namespace()
         if self._mixing:
             return super().parse_known_args(args, namespace)
         args, literal = _set_aside(list(sys.argv[1:] if args is None else args))
@@ -107,9 +111,11 @@ class _VerbParser(argparse.ArgumentParser):
         for dest, value in vars(parsed).items():
             setattr(parsed, dest, _put_back(value, literal))
         if extras:
+            typed = (extra.partition("=")[0] for extra in extras if extra.startswith("-"))
+            options = (option for action in self._actions for option in action.option_strings)
             self.error(
                 f"{len(extras)} argument{'s' if len(extras) > 1 else ''} too many or unknown; "
-                "a value that begins with - goes after --"
+                f"{did_you_mean(typed, options)}a value that begins with - goes after --"
             )
         return parsed, extras
 
@@ -137,10 +143,10 @@ def _put_back(value: Any, literal: Mapping[str, str]) -> Any:
 
 # What argparse says of an argument that it refuses, and then repeats.
 _REPEATED = re.compile(
-    r"(invalid choice): .*(?= \(choose from )"
-    r"|(ambiguous option|ignored explicit argument|unrecognized arguments|invalid \w+ value).*",
+    r"(ambiguous option|ignored explicit argument|unrecognized arguments|invalid \w+ value).*",
     re.DOTALL,
 )
+_CHOICE = re.compile(r"(invalid choice): (.*)( \(choose from )(.*)\)", re.DOTALL)
 
 
 def _hush(parser: argparse.ArgumentParser) -> None:
@@ -148,9 +154,17 @@ def _hush(parser: argparse.ArgumentParser) -> None:
     refuse = parser.error
 
     def error(message: str) -> NoReturn:
-        refuse(_REPEATED.sub(lambda match: match[1] or match[2], message))
+        if choice := _CHOICE.search(message):
+            refuse(f"{message[: choice.start()]}{_choice_of(*choice.groups())}")
+        refuse(_REPEATED.sub(r"\1", message))
 
     parser.error = error  # type: ignore[method-assign]
+
+
+def _choice_of(words: str, typed: str, between: str, known: str) -> str:
+    # Quoted or not, as the Python is.
+    close = did_you_mean([typed.strip("'")], re.findall(r"[\w-]+", known))
+    return f"{words}{between}{known})" + (f"; {close.strip()}" if close else "")
 
 
 def add_verbs(
@@ -209,6 +223,7 @@ def run(
     Raises:
         SecretsError: the verb failed.
     """
+    refuse_empty(options)
     verb = VERBS[options["verb"]]
     options = getattr(verb, "prepare", dict)(options)
     read = partial(_read, options.get("url") or source)
@@ -216,7 +231,21 @@ def run(
         return verb.start(read, options, console)
     config, options = getattr(verb, "configure", _configure)(read(), options)
     with store_of(config) as store:
-        return verb.run(store, options, console)
+        try:
+            return verb.run(store, options, console)
+        except SecretNotFound as exc:
+            exc.hint = _nearest(exc.names, store) + exc.hint
+            raise
+
+
+def _nearest(missing: Iterable[str], store: BaseStore) -> str:
+    """Ask whether a name is meant that the store has: only now, and if it may be asked."""
+    if not missing:
+        return ""
+    try:
+        return did_you_mean(missing, plan.names_of(store))
+    except SecretsError:  # of no use to who has an error already
+        return ""
 
 
 def _read(source: Mapping[str, Any] | str | None) -> Config:
@@ -268,4 +297,5 @@ def failure_code(options: Mapping[str, Any]) -> int:
 
 def _close_stdout() -> None:
     """Let nothing more be written at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,8 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..backends.base import ABSENT
-from ..exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
+from ..exceptions import (
+    AccessDenied,
+    DecryptionError,
+    SecretIntegrityError,
+    SecretsError,
+    is_of_values,
+)
 from ..formats import tree
+from ..types import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,15 +50,18 @@ class Plan:
         values: what shall be.
         current: what is, as far as it can be read.
         unreadable: the wanted names whose current value cannot be read.
-        only_stored: the names that only the store has, where it was asked for them.
+        only_stored: the names that only the store has, where it was asked for them, each with its
+            version.
         is_whole: False where the store would not say which names it has.
+        reasons: why the unreadable values cannot be read.
     """
 
     values: Mapping[str, str]
     current: Mapping[str, Secret]
     unreadable: frozenset[str]
-    only_stored: tuple[str, ...] = ()
+    only_stored: Mapping[str, str] = field(default_factory=dict)
     is_whole: bool = True
+    reasons: tuple[str, ...] = ()
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property
@@ -110,7 +120,8 @@ class Plan:
 def compare(store: BaseStore, values: Mapping[str, str]) -> Plan:
     """Compare wanted values with the current ones of the same names."""
     current, unreadable = _current(store, values)
-    return Plan(values, current, frozenset(unreadable))
+    reasons = tuple(dict.fromkeys(unreadable.values()))
+    return Plan(values, current, frozenset(unreadable), reasons=reasons)
 
 
 def compare_all(store: BaseStore, values: Mapping[str, str]) -> Plan:
@@ -118,13 +129,17 @@ def compare_all(store: BaseStore, values: Mapping[str, str]) -> Plan:
     plan = compare(store, values)
     try:
         stored = names_of(store)
-    except AccessDenied:
+    except AccessDenied as exc:
+        if not is_of_values(exc):
+            raise
         return replace(plan, is_whole=False)
-    rest = only_stored(stored, values)
+    rest = only_stored(store, stored, values)
     # Apart from the wanted ones: what cannot be read here says nothing of those.
     more = _current(store, rest)[0] if rest else {}
     # Who may read nothing is refused of what is not there, too.
-    unreadable = (name for name in plan.unreadable if stored.intersection(tree.roots(name)))
+    unreadable = (
+        name for name in plan.unreadable if any(map(stored.__contains__, tree.roots(name)))
+    )
     return replace(
         plan,
         current={**plan.current, **more},
@@ -134,25 +149,35 @@ def compare_all(store: BaseStore, values: Mapping[str, str]) -> Plan:
 
 
 def write(store: BaseStore, plan: Plan, names: Iterable[str]) -> None:
-    """Write the wanted values of some names, and nothing over what was written since it was made.
+    """Write the wanted values of some names, and delete what the plan says that only the store has.
+
+    Nothing is written over what was written since it was made.
 
     Raises:
         VersionConflict: one of them is at another version now.
     """
-    store.put_many({name: plan.values[name] for name in names}, expected=plan.versions)
+    values = {name: plan.values[name] for name in names}
+    store.apply(values, plan.only_stored, expected={**plan.versions, **plan.only_stored})
 
 
-def names_of(store: BaseStore) -> set[str]:
-    """All names of a store."""
-    return {entry.name for entry in store.list_secrets()}
+def names_of(store: BaseStore) -> dict[str, str]:
+    """All names of a store, each with its current version."""
+    entries = sorted(store.list_secrets(), key=lambda entry: CURRENT in entry.stages)
+    return {entry.name: entry.version for entry in entries}
 
 
-def only_stored(stored: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """The stored names beside the wanted ones, sorted.
+def only_stored(
+    store: BaseStore, stored: Mapping[str, str], wanted: Iterable[str]
+) -> dict[str, str]:
+    """The stored names beside the wanted ones, sorted, each with its version.
 
-    A tree that a wanted dotted name reaches into is not one of them.
+    In a document, a tree that a wanted dotted name reaches into is not one of them; elsewhere a
+    dotted name is written as a name of its own.
     """
-    return tuple(sorted(set(stored).difference(*map(tree.roots, wanted))))
+    names = {*wanted}
+    if is_document(store):
+        names.update(root for name in names - stored.keys() for root in tree.roots(name))
+    return {name: stored[name] for name in sorted(stored.keys() - names)}
 
 
 def equal(one: str, other: str) -> bool:
@@ -210,16 +235,19 @@ def _inside(text: str, root: str, name: str) -> Any:
     return found if found is tree.MISSING else tree.text_of(found)
 
 
-def _current(store: BaseStore, names: Iterable[str]) -> tuple[dict[str, Secret], set[str]]:
-    """The current values, and the names whose value cannot be read.
+def _current(store: BaseStore, names: Iterable[str]) -> tuple[dict[str, Secret], dict[str, str]]:
+    """The current values, and why those of the other names cannot be read.
 
     Who may only write has no current values to compare with.
     """
     names = list(names)
     try:
-        return dict(store.get_many(names)), set()
+        return dict(store.get_many(names)), {}
     except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
-        unreadable = set(exc.names).intersection(names) or set(names)
+        if not is_of_values(exc):
+            raise
+        of_these = set(exc.names).intersection(names) or names
+        unreadable = dict.fromkeys(of_these, exc.message)
     readable = [name for name in names if name not in unreadable]
-    current, more = _current(store, readable) if readable else ({}, set())
+    current, more = _current(store, readable) if readable else ({}, {})
     return current, unreadable | more

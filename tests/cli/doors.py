@@ -7,13 +7,16 @@ inside this process (quick) or as a process of its own (real).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -168,6 +171,7 @@ def on_terminal(
     cwd: Path,
     env: dict[str, str] | None = None,
     pipe: bool = True,
+    columns: int = 80,
 ) -> Typed:
     """Run a program on a terminal of its own.
 
@@ -177,8 +181,10 @@ def on_terminal(
         cwd: where it runs.
         env: its environment.
         pipe: whether its stdout is a pipe; otherwise it is the terminal too.
+        columns: the width of the terminal.
     """
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     program = subprocess.Popen(
         [sys.executable, "-c", _ON_TERMINAL, *argv],
         cwd=cwd,

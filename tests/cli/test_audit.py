@@ -64,6 +64,20 @@ def audit(*args, url="", code=None):
     return found, rows
 
 
+@pytest.mark.parametrize("url", [DOCUMENT, "credstash://?document=notes"])
+def test_a_leaf_that_is_fetched_of_a_document(settings, aws, url):
+    """NAMES may list a leaf of a document: it is not missing, nor is its tree unused."""
+    with read_config(url).make_store() as store:
+        if hasattr(store, "setup_key"):
+            store.setup_key()
+        store.setup()
+        store.put_many({"tree": f'{{"inner": "{MARK}"}}', "other": MARK})
+    names = f"{url}{'&' if '?' in url else '?'}names=tree.inner"
+    settings(names, lambda secrets: (secrets["tree.inner"], secrets["tree.another"]))
+    found, _ = audit("--skip", "never-rotated")
+    assert found == [("missing", "tree.another"), ("unused", "other")]
+
+
 class TestNames:
     def test_clean(self, settings, file):
         """All that is read is there, and all that is there is read."""

@@ -88,9 +88,9 @@ class TestWhatItShows:
         assert "_key" not in repr(plan)
 
     def test_json(self, secrets, fill):
-        """``--json`` has the same content; what is not there is null."""
+        """``-f json`` has the same content; what is not there is null."""
         fill(STORED)
-        rows = json.loads(secrets("diff", "-", "--json", stdin=FILE).out)
+        rows = json.loads(secrets("diff", "-", "-f", "json", stdin=FILE).out)
         assert [list(row) for row in rows] == [["state", "name", "stored", "given"]] * 4
         assert [row["state"] for row in rows] == ["same", "changed", "added", "only-stored"]
         assert (rows[2]["stored"], rows[3]["given"]) == (None, None)
@@ -135,7 +135,7 @@ class TestExitCode:
             (["/nowhere.json"], ""),
             (["-"], ""),
             (["-"], f"A={MARK}\nA=2"),
-            (["-", "-f", "json"], MARK),
+            (["-", "--input-format", "json"], MARK),
             (["-", "--url", "nowhere"], "A=1"),
             (["-", "--url", f"credstash://none?region_name={REGION}"], "A=1"),
         ],

@@ -239,7 +239,8 @@ class TestOutputFile:
     def test_unknown_suffix(self, secrets, tmp_path, aws):
         """A name that says no format is refused before anything is fetched."""
         with aws.counted() as sent:
-            assert "say which with -f" in secrets("getall", "-o", str(tmp_path / "s.txt")).failed()
+            error = secrets("getall", "-o", str(tmp_path / "s.txt")).failed()
+        assert "say which: with -f where it is written" in error
         assert not sent
 
     def test_private(self, secrets, tmp_path):

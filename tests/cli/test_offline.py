@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 
 from django_kms_secrets import SecretsError
@@ -82,6 +85,14 @@ def test_switched_off(monkeypatch, value):
     monkeypatch.setattr("sys.argv", ["manage.py", "migrate"])
     assert not is_offline()
     monkeypatch.setattr("sys.argv", ["manage.py", "secrets"])
+    assert is_offline()
+
+
+def test_a_type_checker_is_offline(monkeypatch):
+    """mypy with the plugin of django-stubs, which imports settings (tests/typing/plugin.py)."""
+    monkeypatch.setattr("sys.argv", ["mypy", "."])
+    assert not is_offline()
+    monkeypatch.setitem(sys.modules, "mypy_django_plugin", types.ModuleType("mypy_django_plugin"))
     assert is_offline()
 
 

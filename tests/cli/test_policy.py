@@ -19,6 +19,7 @@ ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:ap-northeast-2:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TABLE = "credstash://notes?region_name=ap-northeast-2&names=A,B"
 GIVEN = ("--account", ACCOUNT, "--key-arn", KEY)
+COPY = "last_known_good.path=/x&last_known_good.max_age=1&last_known_good.key_id"
 #: What languages write in ways of their own, or not at all.
 ODD = '\b\f\n"\\b\x85\u2028\u00e9\U0001f511'
 ODD_QUOTED = quote(ODD, safe="")
@@ -64,6 +65,42 @@ class TestOffline:
                     },
                 ],
             }
+
+    def test_last_known_good(self):
+        """Who reads settings may seal their copy, and open it: nothing else under that key."""
+        other = KEY.replace("1234abcd", "12345678")
+        statement = {
+            "Sid": "LastKnownGood",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": [other],
+            "Condition": {
+                "StringEquals": {"kms:EncryptionContext:django-kms-secrets": ["last-known-good"]}
+            },
+        }
+        for role in ("reader", "writer", "rotator", "admin"):
+            without = document(role, *GIVEN)["Statement"]
+            found = document(role, *GIVEN, url=f"{TABLE}&{COPY}={other}")["Statement"]
+            assert found == [*without, *([statement] if role in ("reader", "admin") else [])]
+        memory = COPY.rpartition("&")[0]
+        assert document("reader", *GIVEN, url=f"{TABLE}&{memory}") == document("reader", *GIVEN)
+        by_alias = document("reader", *GIVEN, url=f"{TABLE}&{COPY}=alias/copy")["Statement"][-1]
+        assert by_alias == {**statement, "Resource": [KEY]}
+
+    def test_two_aliases(self):
+        """Each key is looked up, or is a parameter, by a name of its own."""
+        url = f"{TABLE}&{COPY}=alias/copy"
+        done = policy("reader", "-f", "terraform", url=url).ok()
+        for source, alias in (("secrets", "alias/credstash"), ("secrets2", "alias/copy")):
+            assert f'data "aws_kms_key" "{source}" {{\n  key_id = "{alias}"\n' in done.out
+            assert f"resources = [data.aws_kms_key.{source}.arn]\n" in done.out
+        done = policy("reader", "-f", "cloudformation", url=url).ok()
+        template = yaml.load(done.out, _Loader)
+        assert list(template["Parameters"]) == ["KeyArn", "KeyArn2"]
+        assert json.dumps(template).count('"ref KeyArn2"') == 1
+        assert done.err.endswith(
+            "note: the parameter KeyArn2 is the ARN of the KMS key that alias/copy names\n"
+        )
 
     def test_secret_of_a_name(self):
         """The ARN of a secret ends in six characters that nobody knows before."""
@@ -362,6 +399,7 @@ class TestSize:
 
 STORES = [
     TABLE,
+    f"{TABLE}&{COPY}={KEY}",
     f"{TABLE}&prefix=a$b/&context.env=live&bind_to_name=true&former_context.x=y",
     "credstash://?prefix=%7Bx%7D/",
     "secretsmanager:///notes/live?key_id=alias/notes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -183,6 +184,25 @@ class TestPipes:
             "error: cannot write to stdout: No space left on device\nhint:"
         )
 
+    def test_closed_stdout(self, program, cwd, fill):
+        """Data that can be written nowhere is an error; words need no stdout."""
+        fill({"A": MARK})
+        closed = ["sh", "-c", 'exec "$@" >&-', "sh", *program]
+        for argv in (["keys"], ["list"], ["getall"], ["get", "A"], ["list", "-f", "json"]):
+            done = outside([*closed, *argv], cwd=cwd)
+            assert "error: cannot write to stdout: Bad file descriptor" in done.failed()
+        assert outside([*closed, "delete", "A", "--yes"], cwd=cwd).code == 0
+
+    def test_closed_stderr(self, program, cwd, fill):
+        """The data comes, the exit code tells, and nothing is done without a yes."""
+        fill({"A": MARK})
+        closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *program]
+        done = outside([*closed, "getall"], cwd=cwd)
+        assert (done.code, json.loads(done.out)) == (0, {"A": MARK})
+        for argv in (["get", "NOPE"], ["delete", "A"]):
+            done = outside([*closed, *argv], cwd=cwd)
+            assert (done.code, done.out) == (1, "")
+
     def test_stdout_of_another_encoding(self, program, cwd, fill):
         """A value that stdout cannot write is an error without the value."""
         fill({"A": f"{MARK} 中文"})
@@ -193,22 +213,23 @@ class TestPipes:
 
 
 class TestInterrupt:
-    def test_while_waiting_for_aws(self, program, cwd):
+    def test_while_waiting_for_aws(self, program, cwd, url):
         """Ctrl-C while AWS does not answer: 130, at once, without a traceback."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             silent.settimeout(PATIENCE)
-            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            process = subprocess.Popen(
-                [*program, "getall"],
-                cwd=cwd,
-                env=environment(AWS_ENDPOINT_URL=endpoint),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+            env = environment(
+                AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}",
+                KMS_SECRETS_URL=f"{url}&read_timeout=600&timeout=600",
             )
-            connection, _ = silent.accept()
-            with connection:
-                process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=4)  # the read time-out is 5 s
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            with subprocess.Popen([*program, "getall"], cwd=cwd, env=env, **pipes) as process:
+                try:
+                    connection, _ = silent.accept()
+                    with connection:
+                        process.send_signal(signal.SIGINT)
+                        out, err = process.communicate(timeout=PATIENCE)
+                finally:
+                    process.kill()
         assert process.returncode == 130
         assert (out, err.strip()) == (b"", b"")
 

@@ -47,7 +47,8 @@ def at_once(monkeypatch):
     """Every bar would appear at once, on a terminal that knows how to show one."""
     monkeypatch.setattr(console_module, "MOMENT", 0.0)
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for variable in ("NO_COLOR", "CI"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 def read(*, out: bool = True, err: bool = True, **options: Any) -> str:
@@ -105,7 +106,13 @@ def test_what_is_written_is_shown_without_its_values(tmp_path):
     source = tmp_path / "all.env"
     source.write_text("".join(f"{name}={VALUE}\n" for name in NAMES))
     out, err = Screen(is_terminal=True), Screen(is_terminal=True)
-    options = {"format": None, "dry_run": False, "prune": False, "yes": False}
+    options = {
+        "format": "text",
+        "input_format": None,
+        "dry_run": False,
+        "prune": False,
+        "yes": False,
+    }
     with Store() as store:
         assert putall.run(store, {"source": SecretStr(source), **options}, Console(out, err)) == 0
     assert "writing" in err.getvalue()
@@ -117,7 +124,7 @@ def test_what_is_written_is_shown_without_its_values(tmp_path):
 def test_a_copy_is_shown_without_its_values(versions):
     target = f"locmem://copied-{versions}"
     out, err = Screen(is_terminal=True), Screen(is_terminal=True)
-    options = {"to": target, "names": None, "existing": None, "dry_run": False}
+    options = {"to": target, "names": None, "existing": None, "dry_run": False, "format": "text"}
     with Store() as store:
         store.put_many(dict.fromkeys(NAMES, VALUE))
         assert copy.run(store, {**options, "versions": versions}, Console(out, err)) == 0
@@ -131,7 +138,7 @@ def test_a_diff_on_a_terminal_is_a_table_without_values(tmp_path):
     source = tmp_path / "all.env"
     source.write_text("".join(f"{name}={VALUE}\n" for name in NAMES))
     out, err = Screen(is_terminal=True), Screen(is_terminal=True)
-    options = {"source": SecretStr(source), "format": None, "json": False}
+    options = {"source": SecretStr(source), "format": "text", "input_format": None}
     with Store() as store:
         store.put_many(dict.fromkeys(NAMES, VALUE))
         assert diff.run(store, options, Console(out, err)) == 0

@@ -8,6 +8,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from django_kms_secrets.__main__ import main
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 
@@ -28,6 +29,30 @@ def test_a_prune_spares_the_tree_that_a_dotted_name_reaches_into(aws, monkeypatc
         secrets("putall", "-", "--prune", "-y", url=url, monkeypatch=monkeypatch, stdin=values)
         assert set(store.get_many(None)) == {"K", "database"}
         assert store.get("database").value == '{"user": "u", "password": "new"}'
+
+
+def test_a_prune_of_single_secrets_is_done_at_once(tmp_path):
+    """There a dotted name reaches into nothing: diff finds all the same after it."""
+    store, given = tmp_path / "s.json", tmp_path / "given.json"
+    store.write_text('{"T": {"x": "old"}}')
+    given.write_text('{"T.x": "new"}')
+    url = f"file://{store}"
+    assert main(["putall", str(given), "--prune", "-y", "--url", url]) == 0
+    assert json.loads(store.read_text()) == {"T.x": "new"}
+    assert main(["diff", str(given), "--url", url]) == 0
+
+
+def test_a_number_with_more_digits_than_are_kept_is_refused(tmp_path, capsys):
+    """Neither the file that is read nor the other values of a file that is written are rounded."""
+    exact, store = tmp_path / "exact.json", tmp_path / "s.json"
+    exact.write_text('{"A": "a", "T": {"x": 0.12345678901234567890123}}')
+    store.write_text("{}")
+    before = exact.read_text()
+    assert main(["putall", str(exact), "--url", f"file://{store}"]) == 1
+    assert main(["delete", "A", "--yes", "--url", f"file://{exact}"]) == 1
+    assert capsys.readouterr().err.count("T is a tree with a number of more digits") == 2
+    assert (store.read_text(), exact.read_text()) == ("{}", before)
+    assert main(["get", "A", "--url", f"file://{exact}"]) == 0
 
 
 def test_putall_writes_anew_what_a_batch_cannot_decrypt(aws, monkeypatch):
@@ -73,3 +98,12 @@ def test_a_name_in_the_place_of_name_and_value_is_not_repeated(aws, monkeypatch)
     with pytest.raises(CommandError, match="no VALUE") as caught:
         secrets("put", "K=hidden-marker", url="locmem://", monkeypatch=monkeypatch)
     assert "hidden-marker" not in str(caught.value)
+
+
+def test_a_name_is_one_line_of_what_is_said(tmp_path, capsys):
+    """A line break in a name that is stored does not begin a line of its own on stderr."""
+    store, given = tmp_path / "s.json", tmp_path / "given.json"
+    store.write_text(json.dumps({"A\nerror: all was deleted": "x"}))
+    given.write_text('{"B": "x"}')
+    assert main(["putall", str(given), "--prune", "-y", "--url", f"file://{store}"]) == 0
+    assert "- A error: all was deleted\n" in capsys.readouterr().err

@@ -77,7 +77,7 @@ class TestWhereTheValueComesFrom:
             ("huge", "is larger than 16,777,216 bytes"),
         ],
     )
-    @pytest.mark.parametrize("verb", [["put", "A"], ["putall", "-f", "json"]], ids=str)
+    @pytest.mark.parametrize("verb", [["put", "A"], ["putall", "--input-format", "json"]], ids=str)
     def test_no_surprise(self, on_file, file_url, tmp_path, kind, reason, verb):
         """What is no file of values is refused, and no further read than a file may be large."""
         path = {"a directory": tmp_path, "a device without end": "/dev/zero"}.get(
@@ -289,9 +289,10 @@ class TestGet:
     @pytest.mark.parametrize("name", ["db.nope", "nope.host", "other.x", "nope", "db."])
     def test_missing(self, secrets, name):
         """A missing name is an error that says how to write it; nothing is on stdout."""
+        meant = {"other.x": "did you mean other? ", "db.": "did you mean db? "}.get(name, "")
         assert secrets("get", name).failed() == (
             f"error: {name} is not in {PLACE}\n"
-            f"hint: `secrets put {name}` writes it, `secrets keys` lists what is there\n"
+            f"hint: {meant}`secrets put {name}` writes it, `secrets keys` lists what is there\n"
         )
 
     @pytest.mark.parametrize(

@@ -58,12 +58,12 @@ class TestWhereItReadsFrom:
         [
             ('  {"A": "1"}', []),
             ("A=1", []),
-            ("A: '1'", ["-f", "yaml"]),
-            ("# {\nA=1", ["-f", "dotenv"]),
+            ("A: '1'", ["--input-format", "yaml"]),
+            ("# {\nA=1", ["--input-format", "dotenv"]),
         ],
     )
     def test_stdin(self, secrets, stored, text, options):
-        """``-`` is stdin: JSON or dotenv by its first character, or what -f says."""
+        """``-`` is stdin: JSON or dotenv by its first character, or what --input-format says."""
         secrets("putall", "-", *options, stdin=text).ok()
         assert stored() == {"A": "1"}
 
@@ -75,12 +75,12 @@ class TestWhereItReadsFrom:
         assert stored() == {"A": MARK}
 
     def test_unknown_format(self, secrets, stored, tmp_path):
-        """A name that says no format is an error that says what to do; -f helps."""
+        """A name that says no format is an error that says what to do; --input-format helps."""
         path = tmp_path / "secrets.txt"
         path.write_text("A=1")
-        assert "say which with -f" in secrets("putall", str(path)).failed()
+        assert "--input-format where it is read" in secrets("putall", str(path)).failed()
         assert stored() == {}
-        secrets("putall", str(path), "-f", "dotenv").ok()
+        secrets("putall", str(path), "--input-format", "dotenv").ok()
         assert stored() == {"A": "1"}
 
     def test_context_key_and_digest(self, secrets):
@@ -140,6 +140,12 @@ class TestRefusals:
         text = json.dumps({"A": "x", "B": "y" * 400_000})
         assert "B makes an item of" in secrets("putall", "-", stdin=text).failed()
         assert stored() == {}
+
+    def test_a_name_with_a_dot_reaches_into_nothing(self, secrets, file_url):
+        """Where it is stored as such, what it begins with is a name like others, and is pruned."""
+        secrets("putall", "-", url=file_url, stdin="app=1\napp.key=2\n").ok()
+        secrets("putall", "-", "--prune", "--yes", url=file_url, stdin="app.key=2\n").ok()
+        assert secrets("keys", url=file_url).ok().out.split() == ["app.key"]
 
     def test_empty_input_prunes_nothing(self, secrets, stored):
         """``broken-command | putall - --prune --yes`` does not empty the store."""
@@ -282,6 +288,36 @@ class TestPrune:
         secrets("putall", "-", stdin="app/D=1\napp/E=2\nAPP/F=3\nother=4", url=whole).ok()
         secrets("putall", "-", "--prune", "--yes", stdin="D=1", url=app).ok()
         assert secrets("keys", url=whole).ok().out.split() == ["APP/F", "app/D", "other"]
+
+    @pytest.mark.parametrize(
+        "document, write",
+        [
+            (f"credstash://?region_name={REGION}&document=notes", "dynamodb.PutItem"),
+            (f"secretsmanager:///notes?region_name={REGION}", "secretsmanager.PutSecretValue"),
+        ],
+    )
+    def test_a_document_is_written_once(self, secrets, aws, document, write):
+        """What is added, changed and deleted goes together, so that a kill leaves no half of it."""
+        secrets("setup", url=document).ok()
+        secrets("putall", "-", stdin="A=1\nB=2\nC=3\nD=4", url=document).ok()
+        aws.requests.clear()
+        text = "A=new\nB=2\nE=5"
+        done = secrets("putall", "-", "--prune", "--yes", stdin=text, url=document).ok()
+        assert done.err.startswith("+ E\n~ A\n- C\n- D\n")
+        assert aws.requests.count(write) == 1
+        assert secrets("keys", url=document).ok().out.split() == ["A", "B", "E"]
+
+        def meanwhile(operation, _):
+            if write.endswith(operation):
+                aws.faults.clear()
+                with read_config(document).make_store() as other:
+                    other.put("B", "theirs")
+
+        aws.faults.append(meanwhile)
+        text = "A=new"  # as it is: nothing but deletions
+        error = secrets("putall", "-", "--prune", "--yes", stdin=text, url=document).failed()
+        assert "somebody else" in error
+        assert secrets("keys", url=document).ok().out.split() == ["A", "B", "E"]
 
     def test_what_somebody_else_deletes_meanwhile_is_deleted(self, secrets, aws, url, stored):
         """Of two prunes at once the later one goes on with what is left."""

@@ -125,7 +125,8 @@ class TestAtOnce:
     def test_name_must_exist(self, rotate):
         """A new name is for `put`: a typing error must not make a secret."""
         error = rotate("--length", "40", name="API_KEZ").failed()
-        assert error.startswith(f"error: API_KEZ is not in {PLACE}\nhint: `secrets put API_KEZ`")
+        assert error.startswith(f"error: API_KEZ is not in {PLACE}\nhint: did you mean API_KEY? ")
+        assert "`secrets put API_KEZ`" in error
         assert values("API_KEZ") == {}
 
     def test_not_while_a_value_is_pending(self, rotate, staged):
@@ -571,7 +572,9 @@ class TestStatus:
         door("rotate", "SECRET_KEY", "--stage").ok()
         done = door("rotate", "SECRET_KEY", "--status", "-f", "json").ok()
         assert done.err == ""
-        assert json.loads(done.out) == {
+        found = json.loads(done.out)
+        assert found.pop("store")
+        assert found == {
             "name": "SECRET_KEY",
             "stages": [
                 {"stage": "PENDING", "version": "3", "created": None},
@@ -594,11 +597,6 @@ class TestStatus:
         fill({"A": MARK})
         aws.faults.append(denied("Decrypt"))
         assert MARK not in secrets("rotate", "A", "--status").ok().words
-
-    @pytest.mark.parametrize("step", [(), ("--stage",), ("--lambda",)])
-    def test_format_is_for_the_status(self, rotate, step):
-        """-f with anything else would do nothing, and is refused."""
-        assert "-f is how --status is written" in rotate(*step, "-f", "json").failed()
 
 
 class Rotating(LocMemStore, RotatingStore):

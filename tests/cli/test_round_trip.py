@@ -56,7 +56,7 @@ def test_files(form, values):
         inside("module", first, ["putall", "-"], json.dumps(values)).ok()
         assert read(first) == texts(values)
         written = inside("module", first, ["getall", "-f", form]).ok().out
-        inside("module", second, ["putall", "-", "-f", form], written).ok()
+        inside("module", second, ["putall", "-", "--input-format", form], written).ok()
         assert read(second) == texts(values)
         again = inside("module", second, ["getall", "-f", form]).ok().out
         assert again == written
@@ -74,7 +74,7 @@ def test_credstash(url, values):
     inside("module", url, ["putall", "-", "--prune", "--yes"], json.dumps(values)).ok()
     assert read(url) == texts(values)
     written = inside("module", url, ["getall", "-f", "dotenv"]).ok().out
-    done = inside("module", url, ["putall", "-", "-f", "dotenv"], written).ok()
+    done = inside("module", url, ["putall", "-", "--input-format", "dotenv"], written).ok()
     assert f"0 added, 0 changed, {len(values)} unchanged" in done.err
     name = min(values)
     assert inside("module", url, ["get", "-n", "--", name]).ok().out == texts(values)[name]

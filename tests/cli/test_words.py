@@ -106,7 +106,7 @@ class TestTranscripts:
         ("getall", "--for", MARK),
         ("getall", f"--keep-going={MARK}"),
         ("putall", "-", f"--dry-run={MARK}"),
-        ("diff", "-", f"--json={MARK}"),
+        ("diff", "-", f"--format={MARK}"),
         ("diff", "-", "--prune", MARK),
         ("copy", MARK),
         ("copy", "--to", "locmem://", MARK),
@@ -136,6 +136,8 @@ def test_wrong_usage_repeats_no_value(on_file, file_url, args):
         ("put", "A", "-P", MARK),
         ("put", "A", MARK, "e=1", MARK),
         ("put", " A", MARK),
+        ("put", f"A={MARK}"),
+        ("put", f"A={MARK}", "env=prod"),
         ("putall", f"A={MARK}"),
         ("putall", f"A: {MARK}"),
         ("putall", f"@{MARK}.json"),
@@ -144,8 +146,8 @@ def test_wrong_usage_repeats_no_value(on_file, file_url, args):
         ("putall", f'{{"A": "{MARK}", "B": 1}}'),
         ("putall", f'{{"A": "{MARK}", "A": "x"}}'),
         ("putall", "-"),
-        ("putall", "-", "-f", "json"),
-        ("putall", "-", "-f", "yaml"),
+        ("putall", "-", "--input-format", "json"),
+        ("putall", "-", "--input-format", "yaml"),
         ("copy", "--to", MARK),
         ("copy", "--to", f"postgres://u:{MARK}@h/db"),
         ("getall", MARK),
@@ -209,6 +211,23 @@ def test_url_before_or_after_the_verb(file_url, place):
     }[place]
     for door in ("module", "manage"):
         assert inside(door, "locmem://empty", args).ok().out == "1\n"
+
+
+@pytest.mark.parametrize(
+    "args, what",
+    [
+        (["delete", "A", "--yes", "--url", ""], "--url"),
+        (["--url", "", "put", "A", "-"], "--url"),
+        (["getall", "-o", ""], "-o"),
+        (["getall", "-f", "json", "-o", ""], "-o"),
+        (["put", "A", "-", "-k", ""], "-k"),
+    ],
+)
+def test_what_is_empty_is_not_taken_as_left_out(on_file, tmp_path, args, what):
+    """As of a shell's variable that is not set: the configured store or stdout is not meant."""
+    before = (tmp_path / "store.json").read_text()
+    assert f"error: {what} is empty" in on_file(*args, stdin="new").failed()
+    assert (tmp_path / "store.json").read_text() == before
 
 
 class TestHelp:

@@ -15,7 +15,7 @@ from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ...formats import tree
 from .. import plan as plans
-from ..arguments import store_of
+from ..arguments import add_report_format, store_of
 from ..past import Past, read_past, write_past
 from .putall import show
 
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show the differences, write nothing"
     )
+    add_report_format(parser)
 
 
 def configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -67,17 +68,25 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
             plan = plans.compare(target, values)
         copy = (_Versions if options["versions"] else _Copy)(store, target, plan, console)
         if options["dry_run"]:
-            show(plan, console)
+            show(plan, console, options["format"])
         differing = copy.differing()
         if differing and not options["existing"]:
-            raise _refusal(target, differing)
+            raise _refusal(target, differing, plan)
         if options["dry_run"]:
             console.say("nothing was written: --dry-run")
             return 0
         kept = differing if options["existing"] == KEEP else []
-        copy.write([name for name in values if name not in kept])
+        wanted = [name for name in values if name not in kept]
+        copied = copy.write(wanted)
         if kept:
             console.say(f"kept as they are: {', '.join(kept)}")
+        done = {
+            "store": target.place,
+            "copied": copied,
+            "unchanged": [name for name in wanted if name not in {*copied}],
+            "kept": kept,
+        }
+        console.report(done, options["format"])
     return 0
 
 
@@ -139,13 +148,18 @@ def _values(store: BaseStore, names: Sequence[str] | None) -> dict[str, SecretSt
     return {name: secret.value for name, secret in sorted(found.items())}
 
 
-def _refusal(target: BaseStore, differing: Sequence[str]) -> SecretsError:
+def _refusal(target: BaseStore, differing: Sequence[str], plan: plans.Plan) -> SecretsError:
     return VersionConflict(
         f"{target.place} has another value, or one that cannot be read, of {', '.join(differing)}; "
-        "nothing was written",
+        f"nothing was written{_because(plan)}",
         hint="--existing overwrite writes them, --existing keep leaves them as they are",
         names=differing,
     )
+
+
+def _because(plan: plans.Plan) -> str:
+    """Why values cannot be read; "" if all can."""
+    return "".join(f"\n  {reason}" for reason in plan.reasons)
 
 
 class _Copy:
@@ -169,14 +183,25 @@ class _Copy:
         """The names of which the target has something else."""
         return self.plan.names(plans.CHANGED, plans.UNREADABLE)
 
-    def write(self, names: Sequence[str]) -> None:
-        """Write those of the names that the target does not have as they are, and check them."""
+    def write(self, names: Sequence[str]) -> list[str]:
+        """Write those of the names that the target does not have as they are, and check them.
+
+        Returns:
+            What was written.
+        """
         different = {*names} - {*self.plan.names(plans.SAME)}
         written = [name for name in names if name in different]
         with self.console.progress("writing") as progress, self.target.followed(progress):
             plans.write(self.target, self.plan, written)
         with self.console.progress("reading back") as progress, self.target.followed(progress):
             found = plans.compare(self.target, {name: self.plan.values[name] for name in written})
+        if found.unreadable:
+            raise SecretIntegrityError(
+                f"{self.target.place}: copied, and cannot be read back: "
+                f"{', '.join(found.names(plans.UNREADABLE))}{_because(found)}",
+                hint="make sure that they can be read there; compare, and run it again",
+                names=found.unreadable,
+            )
         self.refuse([name for name in written if name not in found.names(plans.SAME)])
         self.console.say(
             f"{self.target.place}: {len(written)} copied and read back, "
@@ -184,6 +209,7 @@ class _Copy:
         )
         if isinstance(self.source, StagedStore):
             self.console.say("these are current values; older and pending ones stay behind")
+        return written
 
     def refuse(self, wrong: Sequence[str]) -> None:
         """Fail for what was read back as something else.
@@ -221,9 +247,9 @@ class _Versions(_Copy):
                 progress(done, len(self.plan.values))
         return found
 
-    def write(self, names: Sequence[str]) -> None:
+    def write(self, names: Sequence[str]) -> list[str]:
         """Name by name, oldest value first."""
-        counts = []
+        counts: list[int] = []
         with self.console.progress("writing") as progress:
             for name in names:
                 counts.append(self._write(name))
@@ -232,15 +258,13 @@ class _Versions(_Copy):
             f"{self.target.place}: {len(counts) - counts.count(0)} copied and read back, with "
             f"{sum(counts)} values, {counts.count(0)} were there already"
         )
+        return [name for name, count in zip(names, counts, strict=True) if count]
 
     def _read(self, name: str) -> tuple[Past, Past]:
         """What the source has, and the target; once, so that what is written later goes by it."""
         if name not in self.pasts:
-            both = (
-                read_past(each, name, in_use=self.in_use) for each in (self.source, self.target)
-            )
-            wanted, found = both
-            self.pasts[name] = wanted, found
+            wanted = read_past(self.source, name, in_use=self.in_use)
+            self.pasts[name] = wanted, read_past(self.target, name, in_use=self.in_use)
         return self.pasts[name]
 
     def _went_another_way(self, name: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import add_yes
+from ..arguments import add_report_format, add_yes
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
+    add_report_format(parser)
     add_yes(parser)
 
 
@@ -27,4 +28,5 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     console.confirm(f"delete {name} from {store.place}?", yes=options["yes"])
     store.delete(name)
     console.say(f"{name} deleted from {store.place}")
+    console.report({"store": store.place, "name": name}, options["format"])
     return 0

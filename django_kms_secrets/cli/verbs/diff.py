@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import plan as plans
-from ..arguments import add_context, add_source
+from ..arguments import add_context, add_listing_format, add_source
 from .putall import show, wanted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     add_context(parser)
-    parser.add_argument("--json", action="store_true", help="write JSON, for programs")
+    add_listing_format(parser)
 
 
 def failure_code(_: Mapping[str, Any]) -> int:
@@ -35,7 +35,7 @@ def failure_code(_: Mapping[str, Any]) -> int:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     values = wanted(store, options, console)
-    as_json = options["json"]
-    with console.progress("comparing", quiet=as_json) as progress, store.followed(progress):
+    quiet = options["format"] == "json"
+    with console.progress("comparing", quiet=quiet) as progress, store.followed(progress):
         plan = plans.compare_all(store, values)
-    return show(plan, console, as_json=as_json)
+    return show(plan, console, options["format"])

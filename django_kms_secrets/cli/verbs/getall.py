@@ -51,7 +51,8 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     text = SecretStr(formats.dump(dict(sorted(values.items())), format, target=options["target"]))
     if options["output"]:
         files.write_private(options["output"], text)
-        console.say(f"{len(values)} secrets written to {options['output']}")
+        many = "secret" if len(values) == 1 else "secrets"
+        console.say(f"{len(values)} {many} written to {options['output']}")
     else:
         console.data(text)
     for failure in failures:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import add_listing_format
+from ..console import printable
+from ..plan import names_of
 
 if TYPE_CHECKING:
     import argparse
@@ -20,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
-    names = sorted({entry.name for entry in store.list_secrets()})
+    names = sorted(names_of(store))
     if options["format"] == "json":
-        console.data(json.dumps(names, indent=4, ensure_ascii=False) + "\n")
+        console.json(names)
     else:
-        console.data("".join(f"{name}\n" for name in names))
+        console.data("".join(f"{printable(name)}\n" for name in names))
     return 0

@@ -33,7 +33,7 @@ def show(entries: Sequence[SecretVersion], format: str, console: Console) -> Non
             "name": entry.name,
             "version": entry.version,
             "stages": list(entry.stages),
-            "created": entry.created.isoformat(timespec="seconds") if entry.created else None,
+            "created": entry.created,
             "comment": entry.comment,
         }
         for entry in entries

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ... import account, policy
+from ... import account, policy, sealing
 from ...backends.capabilities import PolicyStore
 from ...backends.iam import ACCOUNT, KEY_ARN, ROLES
 from ...exceptions import SecretsError, StoreUnavailable
@@ -69,7 +69,7 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
             f"{type(store).__name__} needs no permissions in AWS",
             hint="this is for CredStash and Secrets Manager",
         )
-    statements, notes = _fitting(store, config.names, options)
+    statements, notes = _fitting(store, config, options)
     facts = _facts(store, statements, options)
     console.data(_written(statements, facts, options))
     for note in [*notes, *_placeholders(statements, facts, options)]:
@@ -78,7 +78,7 @@ def start(read: Callable[[], Config], options: Mapping[str, Any], console: Conso
 
 
 def _fitting(
-    store: PolicyStore, names: Sequence[str] | None, options: Mapping[str, Any]
+    store: PolicyStore, config: Config, options: Mapping[str, Any]
 ) -> tuple[list[Statement], list[str]]:
     """The statements, and what whoever grants them should know.
 
@@ -87,9 +87,13 @@ def _fitting(
     """
 
     def statements(names: Sequence[str] | None) -> list[Statement]:
-        keys = options["key_arn"] or ()
-        return store.statements(options["role"], names=names, listing=listing, keys=keys)
+        role, keys = options["role"], options["key_arn"] or ()
+        found = store.statements(role, names=names, listing=listing, keys=keys)
+        # Nobody else reads as settings do.
+        copy = sealing.statements(config, store, keys) if role in ("reader", "admin") else []
+        return [*found, *copy]
 
+    names = config.names
     listing = names is None
     exact = statements(names)
     size, limit = policy.size(exact), policy.MANAGED_POLICY
@@ -165,9 +169,9 @@ def _placeholders(
     statements: Sequence[Statement], facts: policy.Facts, options: Mapping[str, Any]
 ) -> list[str]:
     """What is still to be filled in, and by whom."""
-    words = {
-        "terraform": "Terraform looks up the KMS key that {} names, in the region of its provider",
-        "cloudformation": "the parameter KeyArn is the ARN of the KMS key that {} names",
-    }
-    missing = [key for key in policy.unknown_keys(statements) if key not in facts.keys]
-    return [words[options["format"]].format(key.key_id) for key in missing]
+    if options["format"] == "terraform":
+        words = "Terraform looks up the KMS key that {1} names, in the region of its provider"
+    else:
+        words = "the parameter {0} is the ARN of the KMS key that {1} names"
+    missing = policy.unknown_keys(statements, facts, "KeyArn")
+    return [words.format(parameter, key.key_id) for key, parameter in missing.items()]

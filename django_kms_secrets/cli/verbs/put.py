@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...backends.capabilities import NumberedStore
 from ...exceptions import SecretsError
 from ...types import SecretStr
-from ..arguments import add_context, add_key_and_digest, read_value
+from ..arguments import add_context, add_key_and_digest, add_report_format, read_value
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="a number above the current one; left out, the next (CredStash)",
     )
+    add_report_format(parser)
 
 
 def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,12 +62,14 @@ def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     name, argument = options["name"], options["value"]
-    if argument is None and "=" in name:
-        # Not repeated: what follows the = is most likely a value.
+    if "=" in name and (argument is None or "=" in argument):
+        # NAME=VALUE, and context after it. Not repeated, nor stored as a name that all may see.
         raise SecretsError("the NAME has a = in it, and there is no VALUE", hint="put NAME VALUE")
     value = console.prompt(name) if argument is None else read_value(argument, console)
     entry = _put(store, name, value, options["secret_version"], options["comment"])
     console.say(f"{name} version {entry.version} stored in {store.place}")
+    done = {"store": store.place, "name": name, "version": entry.version}
+    console.report(done, options["format"])
     return 0
 
 

@@ -1,19 +1,25 @@
 """Write all secrets of a JSON, dotenv or YAML file; only those that changed make a new version.
 
 The whole file is checked before anything is written. --dry-run shows what diff shows, with its exit
-code.
+code. --prune deletes in the same write where all names are in one document or file, else after the
+rest is written.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...backends.base import checked
-from ...exceptions import SecretNotFound
 from .. import plan as plans
-from ..arguments import add_context, add_key_and_digest, add_source, add_yes, read_values
+from ..arguments import (
+    add_context,
+    add_key_and_digest,
+    add_report_format,
+    add_source,
+    add_yes,
+    read_values,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="show the differences, write nothing"
     )
     parser.add_argument("--prune", action="store_true", help="delete what the file does not have")
+    add_report_format(parser)
     add_yes(parser)
 
 
@@ -48,7 +55,7 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     with console.progress("comparing") as show, store.followed(show):
         plan = plans.compare(store, values)
         if options["prune"]:
-            rest = plans.only_stored(plans.names_of(store), values)
+            rest = plans.only_stored(store, plans.names_of(store), values)
             plan = replace(plan, only_stored=rest)
     _write(store, plan, options, console)
     return 0
@@ -60,7 +67,7 @@ def wanted(store: BaseStore, options: Mapping[str, Any], console: Console) -> di
     Raises:
         SecretsError: it cannot be read, or a name or value in it is refused.
     """
-    values = read_values(options["source"], options["format"], console)
+    values = read_values(options["source"], options["input_format"], console)
     for name, value in values.items():
         checked(name, value)
     plans.refuse_two_values(store, values)
@@ -68,12 +75,16 @@ def wanted(store: BaseStore, options: Mapping[str, Any], console: Console) -> di
 
 
 def show(
-    plan: plans.Plan, console: Console, *, rest: str = plans.ONLY_STORED, as_json: bool = False
+    plan: plans.Plan,
+    console: Console,
+    format: str,  # noqa: A002
+    *,
+    rest: str = plans.ONLY_STORED,
 ) -> int:
     """Write the differences; gives the exit code."""
     for warning in plans.warnings_of(plan):
         console.say(warning)
-    console.rows(plans.COLUMNS, plan.rows(rest), "json" if as_json else "text")
+    console.rows(plans.COLUMNS, plan.rows(rest), format)
     return plan.exit_code()
 
 
@@ -83,7 +94,7 @@ def _dry_run(
     with console.progress("comparing") as progress, store.followed(progress):
         plan = plans.compare_all(store, values)
     rest = plans.REMOVED if options["prune"] else plans.ONLY_STORED
-    code = show(plan, console, rest=rest)
+    code = show(plan, console, options["format"], rest=rest)
     console.say("nothing was written: --dry-run")
     return code
 
@@ -104,10 +115,12 @@ def _write(
         console.confirm(question, yes=options["yes"])
     with console.progress("writing") as progress, store.followed(progress):
         plans.write(store, plan, (*added, *changed))
-    for name in plan.only_stored:
-        with contextlib.suppress(SecretNotFound):  # somebody else has deleted it
-            store.delete(name)
-    console.say(
-        f"{store.place}: {len(added)} added, {len(changed)} changed, "
-        f"{len(plan.names(plans.SAME))} unchanged, {len(plan.only_stored)} deleted"
-    )
+    done = {
+        "added": added,
+        "changed": changed,
+        "unchanged": plan.names(plans.SAME),
+        "deleted": list(plan.only_stored),
+    }
+    counts = ", ".join(f"{len(names)} {state}" for state, names in done.items())
+    console.say(f"{store.place}: {counts}")
+    console.report({"store": store.place, **done}, options["format"])

@@ -11,8 +11,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ...backends.capabilities import PrunedStore, ReencryptedStore
-from ...exceptions import SecretNotFound, SecretsError
-from ..arguments import add_yes, context_of
+from ...exceptions import SecretNotFound, SecretsError, did_you_mean
+from ..arguments import add_report_format, add_yes, context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="then delete the versions that are neither current, previous nor pending (CredStash)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be worked on")
+    add_report_format(parser)
     add_yes(parser)
 
 
@@ -96,18 +97,20 @@ def configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, dict[
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     names = _names(store, options["names"])
+    done = {"store": store.place, "dry_run": options["dry_run"], "names": names}
     if options["dry_run"]:
         for name in names:
             console.say(f"~ {name}")
         console.say(f"{store.place}: {_counted(names)} would be worked on")
         console.say("nothing was written: --dry-run")
+        console.report({**done, "reencrypted": [], "pruned": []}, options["format"])
         return 0
     if question := _question(options):
         console.confirm(f"{_counted(names)} of {store.place}: {question}", yes=options["yes"])
-    _reencrypt(store, names, console)
-    if options["prune"]:
-        _prune(store, names, console)
+    reencrypted = _reencrypt(store, names, console)
+    pruned = _prune(store, names, console) if options["prune"] else []
     _say_next(options, console)
+    console.report({**done, "reencrypted": reencrypted, "pruned": pruned}, options["format"])
     return 0
 
 
@@ -123,8 +126,9 @@ def _names(store: BaseStore, wanted: Sequence[str]) -> list[str]:
     if missing:
         raise SecretNotFound(
             f"{store.place} has nothing to re-encrypt that is called {', '.join(missing)}",
-            hint="without NAME, --dry-run lists what there is; a document is re-encrypted whole",
-            names=missing,
+            # From what is known: with `names` the store would be listed once more for that.
+            hint=did_you_mean(missing, known)
+            + "without NAME, --dry-run lists what there is; a document is re-encrypted whole",
         )
     return [name for name in known if name in wanted] if wanted else known
 
@@ -141,41 +145,45 @@ def _question(options: Mapping[str, Any]) -> str:
     return " And ".join(questions)
 
 
-def _reencrypt(store: BaseStore, names: Sequence[str], console: Console) -> None:
+def _reencrypt(store: BaseStore, names: Sequence[str], console: Console) -> list[str]:
+    """Re-encrypt; gives the names that were not yet."""
     assert isinstance(store, ReencryptedStore)  # noqa: S101 - see `configure`
-    outcomes: list[bool] = []
+    outcomes: dict[str, bool] = {}
     try:
         _follow("re-encrypting", store.reencrypt, names, outcomes, console)
     finally:
         # In any case: what is re-encrypted stays so, whatever became of the others.
-        changed, rest = sum(outcomes), len(names) - len(outcomes)
+        count, rest = sum(outcomes.values()), len(names) - len(outcomes)
         console.say(
-            f"{store.place}: {changed} re-encrypted, {len(outcomes) - changed} were already"
+            f"{store.place}: {count} re-encrypted, {len(outcomes) - count} were already"
             + (f", {rest} not known to be done" if rest else "")
         )
+    return [name for name, changed in outcomes.items() if changed]
 
 
-def _prune(store: BaseStore, names: Sequence[str], console: Console) -> None:
+def _prune(store: BaseStore, names: Sequence[str], console: Console) -> list[str]:
+    """Delete old versions; gives the names that had some."""
     assert isinstance(store, PrunedStore)  # noqa: S101 - see `configure`
-    outcomes: list[bool] = []
+    outcomes: dict[str, bool] = {}
     try:
         _follow("deleting old versions", store.prune, names, outcomes, console)
     finally:
-        console.say(f"{store.place}: {sum(outcomes)} had old versions, which are deleted")
+        console.say(f"{store.place}: {sum(outcomes.values())} had old versions, which are deleted")
+    return [name for name, pruned in outcomes.items() if pruned]
 
 
 def _follow(
     words: str,
     work: Callable[[Sequence[str], Callable[[str, bool], None]], None],
     names: Sequence[str],
-    outcomes: list[bool],
+    outcomes: dict[str, bool],
     console: Console,
 ) -> None:
     """Do something for each name, show how far it is, and note what became of each."""
     with console.progress(words) as show:
 
-        def done(_: str, changed: bool) -> None:
-            outcomes.append(changed)
+        def done(name: str, changed: bool) -> None:
+            outcomes[name] = changed
             show(len(outcomes), len(names))
 
         work(names, done)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...backends.base import already_current, not_found
 from ...exceptions import SecretsError
+from ...stages import Stages, stages_of
 from ...types import CURRENT, PENDING, STAGES
-from ..stages import Stages, stages_of
+from ..arguments import add_report_format
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "old_version", metavar="VERSION", help="previous, or a version id as history lists it"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    add_report_format(parser)
 
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
@@ -34,16 +36,26 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     stages = stages_of(store, name)
     version = _resolve(store, name, stages, wanted)
     way = f"from version {stages.current} to {_shown(stages, version)}"
+    done: dict[str, Any] = {
+        "store": store.place,
+        "name": name,
+        "dry_run": options["dry_run"],
+        "from": stages.current,
+        "to": stages.ids.get(version, version),
+        "version": None,
+    }
     if options["dry_run"]:
         # It is read, so that an old value that cannot be opened is known now.
         store.get(name, version=version)
         console.say(f"{name} in {store.place}: would be rolled back {way}")
         console.say("nothing was written: --dry-run")
+        console.report(done, options["format"])
         return 0
     entry = store.rollback(name, version)
     made = "" if entry.version == stages.ids.get(version, version) else f", as {entry.version}"
     console.say(f"{name} in {store.place} rolled back {way}{made}")
     console.say("next: deploy every host, so that all of them use it")
+    console.report({**done, "version": entry.version}, options["format"])
     return 0
 
 

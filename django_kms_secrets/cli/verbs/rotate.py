@@ -7,7 +7,6 @@ next; --status says where a rotation stands. A value is never shown.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,11 @@ from ...exceptions import (
     SecretsError,
     StoreUnavailable,
     VersionConflict,
+    is_of_values,
 )
+from ...stages import Stages, stages_of
 from ...types import PENDING, PREVIOUS, SecretStr
-from ..arguments import add_yes, read_value
-from ..stages import Stages, stages_of
+from ..arguments import add_report_format, add_yes, read_value
 
 if TYPE_CHECKING:
     import argparse
@@ -87,9 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how long --lambda waits until it is done; {WAIT_SECONDS}",
     )
     parser.add_argument("--dry-run", action="store_true", help="check, and say what would be done")
-    parser.add_argument(
-        "-f", "--format", choices=("text", "json"), help="how --status is written; text"
-    )
+    add_report_format(parser)
     add_yes(parser)
 
 
@@ -120,8 +118,6 @@ def prepare(options: Mapping[str, Any]) -> dict[str, Any]:
         raise SecretsError(
             "--wait is how many seconds --lambda waits", hint=f"leave it out for {WAIT_SECONDS}"
         )
-    if options["format"] and mode != "status":
-        raise SecretsError("-f is how --status is written", hint="leave it out")
     return {**options, "mode": mode}
 
 
@@ -180,6 +176,7 @@ class _Rotation:
                 "with more than one host, begin with --stage"
             )
         self._next("deploy every host")
+        self._report(entry.version)
 
     # In steps
 
@@ -199,6 +196,7 @@ class _Rotation:
         self._next(
             f"deploy every host, so that all accept the new value; then {self._step('promote')}"
         )
+        self._report(entry.version)
 
     def promote(self) -> None:
         """The pending value comes into force."""
@@ -215,6 +213,7 @@ class _Rotation:
             "deploy every host, so that all use the new value; once nothing made with the old one "
             f"(sessions, tokens) need be accepted any more, {self._step('retire')}"
         )
+        self._report(entry.version)
 
     def abandon(self) -> None:
         """The pending value never comes into force."""
@@ -225,6 +224,7 @@ class _Rotation:
         store.unstage(self.name)
         self._say(f"{self.name} in {self.store.place}: the pending value is dropped")
         self._next("deploy every host that was deployed since --stage, so that none accepts it")
+        self._report()
 
     def retire(self) -> None:
         """The previous value is not accepted any more."""
@@ -242,19 +242,21 @@ class _Rotation:
         store.retire(self.name)
         self._say(f"{self.name} in {self.store.place} has no previous value any more")
         self._next("deploy every host once more, so that none accepts the old value")
+        self._report()
 
     def status(self) -> None:
         """Where it stands: data on stdout, what comes next on stderr."""
         self._staged()
         stages = stages_of(self.store, self.name)
-        steps = _next_steps(stages)
+        steps = stages.next_steps
         rows = [
             {"stage": stage, "version": version, "created": stages.created(stage)}
             for stage, version in stages.ids.items()
         ]
         if self.options["format"] == "json":
-            found = {"name": self.name, "stages": rows, "next": steps}
-            self.console.data(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+            self.console.json(
+                {"store": self.store.place, "name": self.name, "stages": rows, "next": steps}
+            )
             return
         self.console.rows(("stage", "version", "created"), rows, "text")
         self._next("; or ".join(_ADVICE[step].format(self._step(step)) for step in steps))
@@ -288,6 +290,7 @@ class _Rotation:
             )
         self._say(f"{self.name} version {version} is current in {self.store.place}")
         self._next("deploy every host")
+        self._report(version)
 
     def _wait(self, store: RotatingStore, version: str, end: float) -> bool:
         """Ask until it is done, or the time is up; gives whether it is done."""
@@ -376,7 +379,9 @@ class _Rotation:
     def _is_current(self, value: SecretStr) -> bool:
         try:
             return self.store.get(self.name).value == value
-        except (AccessDenied, DecryptionError, SecretIntegrityError):
+        except (AccessDenied, DecryptionError, SecretIntegrityError) as exc:
+            if not is_of_values(exc):
+                raise
             self._say(
                 f"warning: no telling whether this changes {self.name}, as its current value "
                 "cannot be read"
@@ -391,6 +396,7 @@ class _Rotation:
         if self.options["dry_run"]:
             self._say(f"{self.name} in {self.store.place}: would {words}")
             self._say("nothing was written: --dry-run")
+            self._report()
         return bool(self.options["dry_run"])
 
     def _step(self, mode: str) -> str:
@@ -399,15 +405,20 @@ class _Rotation:
     def _next(self, words: str) -> None:
         self._say(f"next: {words}")
 
+    def _report(self, version: str | None = None) -> None:
+        """Write what was done; the version is the one that was made or came into force."""
+        done = {
+            "store": self.store.place,
+            "name": self.name,
+            "step": self.options["mode"] or "replace",
+            "dry_run": self.options["dry_run"],
+            "version": version,
+        }
+        self.console.report(done, self.options["format"])
+
     def _say(self, text: str) -> None:
         self.console.say(text)
 
 
 def _typed(options: list[str]) -> str:
     return ", ".join(f"--{option}" for option in options)
-
-
-def _next_steps(stages: Stages) -> list[str]:
-    if stages.pending:
-        return ["promote", "abandon"]
-    return ["retire", "stage"] if stages.previous else ["stage"]

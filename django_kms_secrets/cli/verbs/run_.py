@@ -17,6 +17,7 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ...types import SecretStr
     from ..console import Console
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 #: As of env(1) and of every shell.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -146,23 +147,13 @@ class _Layer:
 
     def fetch(self) -> None:
         """The current values, or the last known good ones."""
-
-        def ask() -> dict[str, SecretStr]:
-            with self.store.reading() as store:
-                found = store.get_many(self.config.names)
-            return {name: secret.value for name, secret in found.items()}
-
+        ask = partial(self.store.read_values, self.config.names)
         with self._logged():
             self.values = self.last_good.values(ask, serve=True) if self.last_good else ask()
 
     def fetch_stages(self, name: str) -> None:
         """The values of a name in use; likewise."""
-
-        def ask() -> dict[str, SecretStr]:
-            with self.store.reading() as store:
-                found = store.get_stages(name)
-            return {stage: secret.value for stage, secret in found.items()}
-
+        ask = partial(self.store.read_stages, name)
         with self._logged():
             self.stages[name] = self.last_good.stages(name, ask) if self.last_good else ask()
 

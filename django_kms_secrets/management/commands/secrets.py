@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -13,13 +13,16 @@ from ...cli.main import add_verbs, failure_code, run, run_as_program
 from ...conf import configured_source
 from ...exceptions import SecretsError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class Command(BaseCommand):
     """Set up, push, pull and look after the secrets that the settings read."""
 
-    help = __doc__
+    help: str = __doc__ or ""
     # The store may be empty, and settings are imported in offline mode: nothing can be checked.
-    requires_system_checks = ()
+    requires_system_checks: Any = ()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The verbs."""
@@ -32,13 +35,16 @@ class Command(BaseCommand):
             CommandError: it failed; from the command line the error and its hint are printed
                 instead, and the process exits.
         """
-        self.stdout.ending = self.stderr.ending = ""
-        self.stderr.style_func = None
-        console = Console(self.stdout, self.stderr)
+        color = _color(options)
         if self._called_from_command_line:  # type: ignore[attr-defined]  # Django's own flag
+            # Django's streams do not tell that one is closed.
+            console = Console(sys.stdout, sys.stderr, color=color)
             if code := run_as_program(options, console, configured_source()):
                 sys.exit(code)
             return
+        self.stdout.ending = self.stderr.ending = ""
+        self.stderr.style_func = None
+        console = Console(self.stdout, self.stderr, color=color)
         try:
             code = run(options, console, configured_source())
         except SecretsError as exc:
@@ -49,6 +55,13 @@ class Command(BaseCommand):
             # The console has the rest.
             error = f"secrets {options['verb']} failed in part, or found something"
         raise CommandError(error, returncode=code)
+
+
+def _color(options: Mapping[str, Any]) -> bool | None:
+    """What Django's own options say; None: nothing."""
+    if options["no_color"]:
+        return False
+    return True if options["force_color"] else None
 
 
 def _django_options() -> argparse.ArgumentParser:
