@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 from .aws import (
     CREDENTIALS_HINT,
     SOURCE_ERRORS,
-    Deadline,
     Service,
     no_credentials,
     no_region,
     not_configured,
     open_services,
-    run_all,
 )
+from .deadline import Deadline, run_all
 from .exceptions import AccessDenied, StoreNotReady
 from .transport import reason
 
@@ -168,8 +167,8 @@ def _credentials(session: Any) -> Credentials:
         found = session.get_credentials()
         if found is not None:
             found.get_frozen_credentials()
-            source = _SOURCES.get(found.method, found.method)
-            return Credentials(source, getattr(found, "_expiry_time", None))
+            method = found.method or "unknown"
+            return Credentials(_SOURCES.get(method, method), getattr(found, "_expiry_time", None))
         error = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
     except (BotoCoreError, ClientError, *SOURCE_ERRORS) as exc:
         error = no_credentials(exc)

@@ -1,5 +1,7 @@
 """The app: it registers its checks and nothing else."""
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.core.checks import register
 
@@ -8,7 +10,7 @@ class KmsSecretsConfig(AppConfig):
     """Settings from AWS."""
 
     name = "django_kms_secrets"
-    verbose_name = "Secrets"
+    verbose_name: Any = "Secrets"
 
     def ready(self) -> None:
         """Register the checks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.utils.module_loading import import_string
 
 from .backends.base import BaseStore
-from .exceptions import SecretsError
+from .exceptions import SecretsError, did_you_mean
 
 #: The variable that configures a process whose settings say ``load()``.
 URL_VARIABLE = "KMS_SECRETS_URL"
@@ -139,7 +138,9 @@ def _from_url(url: str) -> Config:
         where = f"${URL_VARIABLE}" if url == os.environ.get(URL_VARIABLE) else "this"
         raise SecretsError(
             f"{where} is not the URL of a store",
-            hint="a store's URL begins with " + ", ".join(f"{name}://" for name in _SCHEMES),
+            hint=did_you_mean([scheme] if separator else [], _SCHEMES)
+            + "a store's URL begins with "
+            + ", ".join(f"{name}://" for name in _SCHEMES),
         )
     try:
         parts = urlsplit(url)
@@ -147,6 +148,8 @@ def _from_url(url: str) -> Config:
         parts = None
     if parts is None:
         raise SecretsError(f"the {scheme}:// URL is not valid", hint="quote [ and ] as %5B and %5D")
+    if "#" in url:  # a store of a shorter name would be meant
+        raise SecretsError(f"the {scheme}:// URL ends at a #", hint="quote it as %23")
     store_class = _store_class(_SCHEMES[scheme])
     query = _query(parts.query)
     names, kept = query.pop("names", None), query.pop(_LAST_KNOWN_GOOD, None)
@@ -187,7 +190,9 @@ def _store_class(path: object) -> type[BaseStore]:
         reason = "it is not a BaseStore"
     raise SecretsError(
         f"BACKEND {path!r} cannot be used: {reason}",
-        hint="the stores of this package are " + ", ".join(_SCHEMES.values()),
+        hint=did_you_mean([str(path)], _SCHEMES.values())
+        + "the stores of this package are "
+        + ", ".join(_SCHEMES.values()),
     )
 
 
@@ -226,28 +231,39 @@ def _copy_options(given: object, store_class: type[BaseStore]) -> CopyOptions | 
             "the key_id of LAST_KNOWN_GOOD is no KMS key",
             hint="give an alias, an id or an ARN; or leave it out, for a path in memory",
         )
-    return CopyOptions(path, _seconds(given.get("max_age")), key_id)
+    max_age = seconds(
+        given.get("max_age"),
+        "the max_age of LAST_KNOWN_GOOD",
+        'how long a value that was revoked may still be used, such as "max_age": 3600',
+    )
+    return CopyOptions(path, max_age, key_id)
 
 
-def _seconds(given: object) -> float:
+def seconds(given: object, what: str, hint: str) -> float:
+    """A number of seconds that somebody has given.
+
+    Args:
+        given: a number, or the text of one.
+        what: how the error calls it.
+        hint: the mend.
+
+    Raises:
+        SecretsError: it is none, or not above 0.
+    """
     try:
-        seconds = float(given)  # type: ignore[arg-type] # of whatever: that is what is tried
+        number = float(given)  # type: ignore[arg-type] # of whatever: that is what is tried
     except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SecretsError(
-            "the max_age of LAST_KNOWN_GOOD is not a number of seconds above 0",
-            hint='how long a value that was revoked may still be used, such as "max_age": 3600',
-        )
-    return seconds
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise SecretsError(f"{what} is not a number of seconds above 0", hint=hint)
+    return number
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
     known = list(known)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
             raise SecretsError(
                 f"{name!r} is not an {what}" if what[0] in "aeiou" else f"{name!r} is not a {what}",
-                hint=f"{f'did you mean {close[0]}? ' if close else ''}known: {', '.join(known)}",
+                hint=f"{did_you_mean([str(name)], known)}known: {', '.join(known)}",
             )

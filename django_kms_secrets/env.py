@@ -15,12 +15,43 @@ from .exceptions import SecretNotFound, SecretsError
 from .offline import EmptyTree
 from .types import SecretStr, masked
 
+Text = str  # inside the classes below, ``str`` is a method
+
+_NOTSET: Any = environ.Env.NOTSET
+
 if TYPE_CHECKING:
     from .loader import Secrets
 
-Text = str  # inside the class below, ``str`` is a method
+    class _Env:
+        """What is used of django-environ, which has no types. What is read is whatever was cast."""
 
-_NOTSET = environ.Env.NOTSET
+        prefix: Text
+        ENVIRON: Mapping[Text, Text]
+        scheme: Any
+        smart_cast: Any
+        parse_value: Any
+        db_url_config: Any
+        cache_url_config: Any
+        email_url_config: Any
+        search_url_config: Any
+        channels_url_config: Any
+
+        def __init__(self, **scheme: Any) -> None: ...
+        def __call__(
+            self, var: Text, cast: Any = ..., default: Any = ..., parse_default: Any = ...
+        ) -> Any: ...
+        def get_value(
+            self, var: Text, cast: Any = ..., default: Any = ..., parse_default: Any = ...
+        ) -> Any: ...
+        def bool(self, var: Text, default: Any = ...) -> Any: ...
+        def int(self, var: Text, default: Any = ...) -> Any: ...
+        def float(self, var: Text, default: Any = ...) -> Any: ...
+        def list(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
+        def tuple(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
+        def dict(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
+        def path(self, var: Text, default: Any = ..., **kwargs: Any) -> Any: ...
+else:
+    _Env = environ.Env
 
 # What may be read in the dicts that db(), cache() and the like make; all else in them is masked.
 _PUBLIC = {
@@ -41,7 +72,7 @@ _PUBLIC = {
 _DUMMY_CACHE = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 
 
-class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no types
+class SecretsEnv(_Env):
     """An ``environ.Env`` that looks in the store first and in the process environment second.
 
     It differs from ``environ.Env`` where secrets need it to: a secret is never expanded (``$…`` is
@@ -55,7 +86,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
     def __init__(self, secrets: Secrets, **scheme: Any) -> None:
         super().__init__(**scheme)
         self._secrets = secrets
-        self.ENVIRON = _Environment(secrets)
+        self.ENVIRON: Mapping[Text, Text] = _Environment(secrets)
 
     def get_value(
         self, var: str, cast: Any = None, default: Any = _NOTSET, parse_default: bool = False
@@ -73,7 +104,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         if name in os.environ or default is not _NOTSET:
             parse = super().get_value
             return _guarded(name, lambda: parse(var, cast, default, parse_default), cast)
-        if recording := self._secrets._recording:
+        if recording := self._secrets._recording_of(name):
             recording.note(name, required=True, from_env=True)
             return _empty(cast)
         return self._raise_missing(name)
@@ -119,12 +150,17 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         self, var: Text, default: Any = _NOTSET, multiline: bool = False, choices: Any = _NOTSET
     ) -> Any:
         """A string; ``multiline`` turns a written backslash n into a line break."""
+        name = f"{self.prefix}{var}"
         value = self.get_value(var, cast=str, default=default)
-        if choices is not _NOTSET and value not in choices and not self._secrets.offline:
+        if (
+            choices is not _NOTSET
+            and value not in choices
+            and not self._secrets._recording_of(name)
+        ):
             raise SecretsError(
-                f"{self.prefix}{var} is none of {', '.join(map(repr, choices))}",
+                f"{name} is none of {', '.join(map(repr, choices))}",
                 hint="write one of them",
-                names=[f"{self.prefix}{var}"],
+                names=[name],
             )
         if multiline and value is not None:
             lines = type(value)(re.sub(r"(\\r)?\\n", "\n", value))
@@ -207,7 +243,7 @@ class SecretsEnv(environ.Env):  # type: ignore[misc]  # django-environ has no ty
         offline: Mapping[Text, Any] | None = None,
     ) -> Any:
         name = f"{self.prefix}{var}"
-        recording = self._secrets._recording
+        recording = self._secrets._recording_of(name)
         if recording and name not in os.environ and default is _NOTSET:
             recording.note(name, required=True, from_env=True)
             return dict(offline or {})
@@ -235,7 +271,7 @@ class _Environment(Mapping[str, str]):
 
 def _has(secrets: Secrets, name: str) -> bool:
     """Whether a secret is there; offline none is, and it is known who asked."""
-    if recording := secrets._recording:
+    if recording := secrets._recording_of(name):
         recording.note(name, required=False, from_env=True)
         return False
     return name in secrets

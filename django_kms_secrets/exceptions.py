@@ -6,6 +6,7 @@ into a readable message when settings fail to import.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,13 +30,13 @@ class SecretsError(ImproperlyConfigured):
             same error at once.
     """
 
-    retry_after = 0.0
+    retry_after: float = 0.0
 
     def __init__(self, message: str, *, hint: str = "", names: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.names = tuple(sorted(names))
+        self.names: tuple[str, ...] = tuple(sorted(names))
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
@@ -76,6 +77,10 @@ class StoreUnavailable(SecretsError):
 
     It says nothing about whether a secret exists.
 
+    Args:
+        message, hint, names: as of every error of the family.
+        is_outage: as below.
+
     Attributes:
         is_momentary: whether AWS refused it only because there were too many requests at once.
         is_outage: whether it was the store that gave no answer, or said that it cannot. False where
@@ -84,4 +89,41 @@ class StoreUnavailable(SecretsError):
     """
 
     is_momentary = False
-    is_outage = True
+
+    def __init__(
+        self, message: str, *, hint: str = "", names: Iterable[str] = (), is_outage: bool = True
+    ) -> None:
+        super().__init__(message, hint=hint, names=names)
+        self.is_outage = is_outage
+
+
+#: So many words get a *did you mean*: each is compared with all that there are.
+MOST_WORDS = 5
+
+
+def did_you_mean(typed: Iterable[str], known: Iterable[str]) -> str:
+    """The beginning of a hint: the known words that are most like those that were typed.
+
+    What was typed is not repeated: it may be a value in the wrong place.
+
+    Args:
+        typed: words; one that is known is left out. The first `MOST_WORDS` count.
+        known: what there is.
+
+    Returns:
+        A question and a space, or "".
+    """
+    # Only an error needs it, and every start of a site would pay for it.
+    from difflib import get_close_matches
+
+    folded = {word.casefold(): word for word in known}
+    words = {word.casefold() for word in {*islice(typed, MOST_WORDS)}.difference(folded.values())}
+    # At difflib's own 0.6 "frobnicate" is like "rotate".
+    close = (get_close_matches(word, folded, n=1, cutoff=0.7) for word in words)
+    found = sorted({folded[match] for matches in close for match in matches})
+    return f"did you mean {', '.join(found)}? " if found else ""
+
+
+def is_of_values(error: SecretsError) -> bool:
+    """Whether an error is about values, or what may be done; not about the credentials."""
+    return not isinstance(error, AccessDenied) or bool(error.permission or error.names)

@@ -182,25 +182,36 @@ def make_directory(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the only write lock of a directory, where the system has such locks."""
+def locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
+    """Hold the only write lock of a directory or file, where the system has such locks.
+
+    Args:
+        path: the directory or file.
+        flags: how it is opened; with `os.O_CREAT` a private file is made.
+
+    Raises:
+        StoreUnavailable: another process has kept it for `LOCK_SECONDS`.
+        SecretsError: it cannot be opened.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: two writers at once are not kept apart there
         yield
         return
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = os.open(path, flags, PRIVATE)
     except (OSError, ValueError) as exc:
         reason = _reason(exc)
     else:
         try:
-            _in_time(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), directory)
+            _in_time(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), path)
             yield
         finally:
+            # Closing is not enough: a process that was forked meanwhile has it open too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
         return
-    raise SecretsError(f"cannot open {directory}: {reason}", hint="`secrets setup` creates it")
+    raise SecretsError(f"cannot open {path}: {reason}", hint="`secrets setup` creates it")
 
 
 def _reason(exc: OSError | ValueError) -> str:
@@ -208,7 +219,7 @@ def _reason(exc: OSError | ValueError) -> str:
     return getattr(exc, "strerror", None) or type(exc).__name__
 
 
-def _in_time(lock: Callable[[], None], directory: Path) -> None:
+def _in_time(lock: Callable[[], None], path: Path) -> None:
     end = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < end:
         try:
@@ -218,6 +229,6 @@ def _in_time(lock: Callable[[], None], directory: Path) -> None:
         else:
             return
     raise StoreUnavailable(
-        f"another process has kept {directory} locked for {LOCK_SECONDS:g} s",
+        f"another process has kept {path} locked for {LOCK_SECONDS:g} s",
         hint="look for a writer that was stopped (`fuser`), then try again",
     )

@@ -9,7 +9,7 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import SecretsError
+from .exceptions import SecretsError, did_you_mean
 from .types import SecretStr
 
 if TYPE_CHECKING:
@@ -149,8 +149,11 @@ def _imported(path: str) -> Callable[[], Any]:
             "the generator is not of the form package.module.callable",
             hint="a value itself is given with --value - (stdin) or --value @FILE",
         )
+    known: list[str] = []
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        imported = importlib.import_module(module)
+        known = dir(imported)
+        found = getattr(imported, attribute)
         if callable(found):
             return found  # type: ignore[no-any-return]
         reason = "it is not callable"
@@ -158,5 +161,6 @@ def _imported(path: str) -> Callable[[], Any]:
         reason = type(exc).__name__
     raise SecretsError(
         f"the generator {path} cannot be used: {reason}",
-        hint=f"see whether `python -c 'import {module}'` works here",
+        hint=f"{did_you_mean([attribute], known)}"
+        f"see whether `python -c 'import {module}'` works here",
     )

@@ -6,6 +6,11 @@ deleted ends there.
 
 The file is in memory (tmpfs, ramfs) and good for this boot; or a data key of KMS seals it, and it
 may lie on any disk. It then opens only while KMS answers, and lets us.
+
+Many processes write it, and each by what it has asked the store at some moment. It goes by the last
+of these moments: a lock (``.NAME.UID.lock``) is held from reading it to writing it. Nothing that
+was asked before the moment of the last refusal, which stands in ``NAME.refused``, is kept or used:
+that needs no lock, so a refusal waits for nobody.
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ import json
 import os
 import stat
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,14 +33,13 @@ from .exceptions import (
     StoreNotReady,
     StoreUnavailable,
 )
+from .sealing import Seal
 from .types import SecretBytes, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from .aws import Service
     from .backends.base import BaseStore
-    from .backends.credstash.keys import DataKey, DataKeys
     from .config import Config
 
 _FORMAT = 1
@@ -57,13 +60,16 @@ _OF_A_CONTAINER = {"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_CREDENTIA
 #: by stage; no secret has an empty name.
 _CURRENT = ""
 
+#: Before a name: the moment at which it was read anew, without the rest. No name begins so.
+_ALONE = " "
+
 
 class _UnusableError(Exception):
     """Why the copy is not used, in words without a value."""
 
 
-class _TooOldError(_UnusableError):
-    """As it will be in time."""
+class _OverError(_UnusableError):
+    """It will never be used again."""
 
 
 class _Part(NamedTuple):
@@ -85,6 +91,11 @@ class _Part(NamedTuple):
     def now(cls) -> _Part:
         boot = _boot()
         return cls(time.time(), boot, snapshot.now() if boot else 0.0, {})
+
+    def is_before(self, other: _Part) -> bool:
+        if self.boot and self.boot == other.boot:
+            return self.since <= other.since
+        return self.fetched <= other.fetched
 
 
 class LastKnownGood:
@@ -114,15 +125,13 @@ class LastKnownGood:
         options = config.last_known_good
         self._path = Path(options.path)
         self._max_age = options.max_age
-        self._key_id = options.key_id
         self._store = store
         self._binding = _binding(config)
+        self._seal = Seal(options.key_id, store, self._binding) if options.key_id else None
         self._news: list[str] = []
         self._out = float("-inf")
         self.served: float | None = None
-        if self._key_id:
-            self._check_store()
-        else:
+        if not self._seal:
             _check_memory(self._path.parent)
 
     def news(self) -> list[str]:
@@ -148,13 +157,20 @@ class LastKnownGood:
         self, ask: Callable[[], dict[str, SecretStr]], names: Collection[str]
     ) -> dict[str, SecretStr]:
         """The current values of some names, of the store alone; the copy takes them over."""
+        part = _Part.now()
         found = self._from_store(ask)
-        kept = self._kept()
-        if _CURRENT in kept:
+
+        def changed(kept: dict[str, _Part]) -> dict[str, _Part]:
+            last = {name for name in names if not _is_late(part, kept, _CURRENT, _ALONE + name)}
+            kept = {**kept, **{_ALONE + name: part for name in last}}
+            if _CURRENT not in kept:
+                return kept
             whole = kept[_CURRENT]  # which stays as old as the oldest of its values
-            others = {name: value for name, value in whole.values.items() if name not in names}
-            whole = whole._replace(values={**others, **found})
-            self._write({**_of_those_in(whole, kept), _CURRENT: whole})
+            others = {name: value for name, value in whole.values.items() if name not in last}
+            anew = {name: value for name, value in found.items() if name in last}
+            return _of_those_in(whole._replace(values={**others, **anew}), kept)
+
+        self._change(changed)
         return found
 
     def stages(self, name: str, ask: Callable[[], dict[str, SecretStr]]) -> dict[str, SecretStr]:
@@ -171,7 +187,7 @@ class LastKnownGood:
             SecretsError: it cannot be used now, or there is none.
         """
         try:
-            return self._age(self._part(_CURRENT))
+            return self._age(self._part(_CURRENT), *self._moments())
         except _UnusableError as exc:
             reason = str(exc)
         raise SecretsError(
@@ -201,22 +217,29 @@ class LastKnownGood:
         try:
             return ask()
         except _REFUSALS as exc:
-            self._remove(exc.message)
+            self._refuse(exc.message)
             raise
 
     def _take(self, name: str, part: _Part) -> None:
-        kept = self._kept()
         if name == _CURRENT:
             self.served, self._out = None, float("-inf")
-            kept = _of_those_in(part, kept)
-        self._write({**kept, name: part})
+
+        def changed(kept: dict[str, _Part]) -> dict[str, _Part]:
+            alone = [_ALONE + name] if name else [other for other in kept if other[:1] == _ALONE]
+            refused = self._refused()
+            if (refused and part.is_before(refused)) or _is_late(part, kept, name, *alone):
+                return kept
+            there = {**kept, name: part}
+            return _of_those_in(there[_CURRENT], there) if _CURRENT in there else there
+
+        self._change(changed)
 
     def _served(self, name: str, error: SecretsError) -> dict[str, SecretStr] | None:
         place = self._store.place
         try:
             part = self._part(name)
-            age = self._age(part)
-        except _TooOldError as exc:
+            age = self._age(part, *self._moments())
+        except _OverError as exc:
             reason = str(exc)
             self._remove(reason)
         except _UnusableError as exc:
@@ -224,7 +247,7 @@ class LastKnownGood:
         except SecretsError as exc:  # KMS does not open it
             reason = exc.message
             if isinstance(exc, _REFUSALS):
-                self._remove(reason)
+                self._refuse(reason)
         else:
             what = f"what is staged of {name}" if name else "every value"
             self._news.append(
@@ -237,11 +260,17 @@ class LastKnownGood:
         self._news.append(f"{place} is out, and the last known good copy is not used: {reason}")
         return None
 
-    def _age(self, part: _Part) -> float:
-        if part.boot and part.boot == _boot():
-            age = snapshot.now() - part.since  # by a clock that nobody can set
-        elif self._key_id:
-            age = time.time() - part.fetched  # KMS takes no request of a clock that is far off
+    def _moments(self) -> tuple[_Part, _Part | None]:
+        """Now, and the last refusal. All parts of a copy are held against one look at both."""
+        return _Part.now(), self._refused()
+
+    def _age(self, part: _Part, now: _Part, refused: _Part | None) -> float:
+        if refused and part.is_before(refused):
+            raise _OverError("the store has refused since it was read")
+        if part.boot and part.boot == now.boot:
+            age = now.since - part.since  # by a clock that nobody can set
+        elif self._seal:
+            age = now.fetched - part.fetched  # KMS takes no request of a clock that is far off
         else:
             raise _UnusableError("another boot of this machine wrote it")
         if age != age:  # Python reads NaN from JSON, and it is neither more nor less than anything
@@ -249,7 +278,7 @@ class LastKnownGood:
         if age < 0:
             raise _UnusableError("it is from the future")
         if age > self._max_age:
-            raise _TooOldError(f"it is older than {self._max_age:g} s")
+            raise _OverError(f"it is older than {self._max_age:g} s")
         return age
 
     # The file
@@ -257,7 +286,7 @@ class LastKnownGood:
     def _part(self, name: str) -> _Part:
         parts = self._parts()
         if name not in parts:
-            raise _UnusableError(f"it has nothing of {name}")
+            raise _UnusableError(f"it has nothing of {name or 'all names'}")
         return parts[name]
 
     def _kept(self) -> dict[str, _Part]:
@@ -266,11 +295,12 @@ class LastKnownGood:
             parts = self._parts()
         except (_UnusableError, SecretsError):
             return {}
-        return {name: part for name, part in parts.items() if self._is_usable(part)}
+        moments = self._moments()
+        return {name: part for name, part in parts.items() if self._is_usable(part, *moments)}
 
-    def _is_usable(self, part: _Part) -> bool:
+    def _is_usable(self, part: _Part, now: _Part, refused: _Part | None) -> bool:
         try:
-            self._age(part)
+            self._age(part, now, refused)
         except _UnusableError:
             return False
         return True
@@ -282,17 +312,17 @@ class LastKnownGood:
             _UnusableError: there is none, or it is not one of ours.
             SecretsError: KMS does not open it.
         """
-        outer = self._outer()
+        outer = self._outer(self._path)
         try:
-            parts = outer["parts"] if not self._key_id else self._opened(outer["sealed"])
+            parts = self._seal.opened(outer["sealed"]) if self._seal else outer["parts"]
             return {name: _part_of(part) for name, part in parts.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except _DAMAGE:
             pass
         raise _UnusableError(_NOT_OURS)
 
-    def _outer(self) -> Any:
+    def _outer(self, path: Path, *, exposed: bool = False) -> Any:
         try:
-            outer = _read(self._path)
+            outer = _read(path, exposed=exposed)
             if outer["format"] != _FORMAT:
                 raise _UnusableError("another version of this package wrote it")
             if outer["for"] != self._binding:
@@ -303,32 +333,66 @@ class LastKnownGood:
             reason = "there is none"
         except OSError as exc:
             reason = exc.strerror or type(exc).__name__
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except _DAMAGE:
             reason = _NOT_OURS
         else:
             return outer
         raise _UnusableError(reason)
 
-    def _write(self, parts: Mapping[str, _Part]) -> None:
-        """Write it; if that fails the site has its secrets nevertheless."""
-        content = {name: part._asdict() for name, part in parts.items()}
-        outer: dict[str, Any] = {"format": _FORMAT, "for": self._binding}
+    def _change(self, changed: Callable[[dict[str, _Part]], dict[str, _Part]]) -> None:
+        """Read it, and write what becomes of it, while no other process does.
+
+        If that fails the site has its secrets nevertheless.
+        """
+        # One of each user: what root made in a deployment, the site's user could not open.
+        lock = self._path.with_name(f".{self._path.name}.{os.geteuid()}.lock")
         try:
-            if self._key_id:
-                outer["sealed"] = self._sealed(SecretBytes(json.dumps(content).encode()))
-            else:
+            if not self._seal:
                 _check_memory(self._path.parent)  # it may have been unmounted
-                outer["parts"] = content
-            files.write_private(self._path, SecretStr(json.dumps(outer)))
+            with files.locked(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW):
+                kept = self._kept()
+                parts = changed(kept)
+                if parts != kept:
+                    self._write(parts)
         except SecretsError as exc:
             text = f"the last known good copy of {self._store.place} is not kept: {exc.message}"
             if _is_new(text):
                 self._news.append(text)
 
+    def _write(self, parts: Mapping[str, _Part]) -> None:
+        content = {name: part._asdict() for name, part in parts.items()}
+        outer: dict[str, Any] = {"format": _FORMAT, "for": self._binding}
+        if self._seal:
+            outer["sealed"] = self._seal.sealed(SecretBytes(json.dumps(content).encode()))
+        else:
+            outer["parts"] = content
+        files.write_private(self._path, SecretStr(json.dumps(outer)))
+
+    @property
+    def _refusal(self) -> Path:
+        """Where it says when the store refused last."""
+        return self._path.with_name(f"{self._path.name}.refused")
+
+    def _refuse(self, why: str) -> None:
+        """End it, and what another process has read before this moment and will write later."""
+        moment = {"format": _FORMAT, "for": self._binding, "refused": _Part.now()._asdict()}
+        try:
+            files.write_private(self._refusal, json.dumps(moment))
+        except SecretsError as exc:
+            self._news.append(f"{exc.message}; another process may write what was refused")
+        self._remove(why)
+
+    def _refused(self) -> _Part | None:
+        """When the store refused last; None if it has not, in this configuration."""
+        try:
+            return _part_of(self._outer(self._refusal)["refused"])
+        except (_UnusableError, *_DAMAGE):
+            return None
+
     def _remove(self, why: str) -> None:
         """Remove it, if it is of this configuration."""
         try:
-            self._outer()
+            self._outer(self._path, exposed=True)  # above all then
             self._path.unlink()
         except _UnusableError:
             return
@@ -337,72 +401,18 @@ class LastKnownGood:
             return
         self._news.append(f"the last known good copy at {self._path} is removed: {why}")
 
-    # Sealed
-
-    def _check_store(self) -> None:
-        from .backends.capabilities import AWSStore
-
-        if not isinstance(self._store, AWSStore):
-            raise SecretsError(
-                f"the key_id of LAST_KNOWN_GOOD is not for {self._store.place}, which is not in "
-                "AWS",
-                hint="leave it out, and give a path in memory",
-            )
-
-    def _sealed(self, content: SecretBytes) -> dict[str, str]:
-        from . import envelope
-        from .aws import open_services
-
-        key = self._ask_kms(open_services, lambda keys: keys.generate(self._context))
-        record = envelope.seal(content, data_key=key.plain, encrypted_key=key.encrypted)
-        encoded = envelope.encode(record).items()
-        return {n: text.decode() if isinstance(text, bytes) else text for n, text in encoded}
-
-    def _opened(self, sealed: Mapping[str, object]) -> Any:
-        from . import envelope
-        from .aws import open_readers
-
-        record = envelope.decode(sealed)
-        key = self._ask_kms(
-            partial(open_readers, transport=self._store.transport),  # type: ignore[attr-defined]
-            lambda keys: keys.decrypt(
-                record.key, self._context, name="", where="the last known good copy"
-            ),
-        )
-        content = SecretBytes(envelope.unseal(record, data_key=key.plain))
-        return masked(json.loads(SecretStr(content.decode())))
-
-    @property
-    def _context(self) -> dict[str, str]:
-        return {"django-kms-secrets": "last-known-good", "configuration": self._binding}
-
-    def _ask_kms(
-        self, open_them: Callable[..., list[Service]], task: Callable[[DataKeys], DataKey]
-    ) -> DataKey:
-        from .aws import Deadline, run_all
-        from .backends.credstash.keys import DataKeys
-
-        store: Any = self._store  # one in AWS: _check_store
-        region = store.regions.get("kms", store.region_name)
-        if self._key_id.count(":") > 3:  # an ARN
-            region = self._key_id.split(":")[3]
-        (service,) = open_them(
-            {"kms": region},
-            profile_name=store.profile_name,
-            endpoint_url=store.endpoint_url,
-            timeouts=store.timeouts,
-        )
-        try:
-            return run_all(
-                [lambda: task(DataKeys(service, self._key_id))],
-                deadline=Deadline(store.timeouts.overall),
-                services=[service],
-            )[0]
-        finally:
-            service.close()
-
 
 _NOT_OURS = "it is not of the form that this package writes"
+
+# What reading such a file raises.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def words(seconds: float) -> str:
@@ -411,8 +421,14 @@ def words(seconds: float) -> str:
 
 
 def _of_those_in(whole: _Part, kept: Mapping[str, _Part]) -> dict[str, _Part]:
-    """The parts that are of a name which there still is."""
-    return {name: part for name, part in kept.items() if name in whole.values}
+    """The whole, and the parts that are of a name which there still is."""
+    names = (name for name in kept if name[:1] == _ALONE or name in whole.values)
+    return {_CURRENT: whole} | {name: kept[name] for name in names}
+
+
+def _is_late(part: _Part, kept: Mapping[str, _Part], *names: str) -> bool:
+    """Whether what the copy has of these was asked for at the same moment, or later."""
+    return any(part.is_before(kept[name]) for name in names if name in kept)
 
 
 def _is_new(text: str) -> bool:
@@ -477,8 +493,8 @@ def _filesystem(device: int) -> str:
     return next((found[found.index("-") + 1] for found in mounts if found[2] == number), "")
 
 
-def _read(path: Path) -> Any:
-    """What is in a file that only we, or root, can have written."""
+def _read(path: Path, *, exposed: bool = False) -> Any:
+    """What is in a file of our own, or root's; if `exposed`, even one that others can write."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
@@ -486,7 +502,7 @@ def _read(path: Path) -> Any:
             raise _UnusableError("it is no regular file")
         if status.st_uid not in (os.geteuid(), 0):
             raise _UnusableError("it belongs to another user")
-        if stat.S_IMODE(status.st_mode) & 0o077:
+        if stat.S_IMODE(status.st_mode) & 0o077 and not exposed:
             raise _UnusableError("others can read or write it")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = SecretBytes(file.read(files.MAX_BYTES + 1))

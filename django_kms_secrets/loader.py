@@ -9,18 +9,18 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from . import snapshot
-from .config import URL_VARIABLE, Config, read_config
+from . import overrides, snapshot
+from .config import URL_VARIABLE, Config, read_config, seconds
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
 from .offline import EmptyText, EmptyTree, is_offline
 from .recording import Recording, Source
 from .redaction import Loaded
-from .types import PREVIOUS, STAGES, SecretStr, masked
+from .types import CURRENT, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 #: Seconds for which a failed refresh is not repeated: at first, and at most; twice as long each
 #: time.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
-def load(source: Mapping[str, Any] | str | None = None, *, max_age: float | None = None) -> Secrets:
+def load(
+    source: Mapping[str, Any] | str | None = None, *, max_age: float | str | None = None
+) -> Secrets:
     """Read a configuration; the store itself is read when the first secret is asked for.
 
     Args:
@@ -53,14 +55,13 @@ def load(source: Mapping[str, Any] | str | None = None, *, max_age: float | None
     Raises:
         SecretsError: the configuration is not valid.
     """
-    if max_age is not None and not max_age > 0:
-        raise SecretsError(
-            f"max_age {max_age!r} is not a number of seconds above 0",
-            hint="leave it out to keep the values as long as the process lives",
-        )
+    age: float | None = None
+    if max_age is not None:
+        hint = "leave it out to keep the values as long as the process lives"
+        age = seconds(max_age, f"max_age {max_age!r}", hint)
     if is_offline():
         return Secrets((), Recording((source,)))
-    return Secrets((_Layer(source),), max_age=max_age)
+    return Secrets((_Layer(source),), max_age=age)
 
 
 class _Layer:
@@ -100,15 +101,18 @@ class _Layer:
         return LastKnownGood(self.config, store)
 
     @property
+    def _made(self) -> LastKnownGood | None:
+        """The same, if anything has asked for it: what was handed on needs none."""
+        return vars(self).get("last_good")
+
+    @property
     def served(self) -> float | None:
         """When the values that came from the copy were fetched, by `monotonic`; else None."""
-        made: LastKnownGood | None = vars(self).get("last_good")
-        return made.served if made else None
+        return self._made.served if self._made else None
 
     def news(self) -> list[str]:
         """What the copy has to say, once."""
-        made: LastKnownGood | None = vars(self).get("last_good")
-        return made.news() if made else []
+        return self._made.news() if self._made else []
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -132,11 +136,7 @@ class _Layer:
             names = tuple(name for name in only if names is None or name in names)
         if names == ():
             return {}
-
-        def ask() -> dict[str, SecretStr]:
-            with self.store.reading() as store:
-                return {name: secret.value for name, secret in store.get_many(names).items()}
-
+        ask = partial(self.store.read_values, names)
         self.fetched_at = monotonic()
         if self.last_good is None:
             return ask()
@@ -151,11 +151,7 @@ class _Layer:
         """The values of a name that are in use, by stage."""
         if self._handed and self._handed.is_fresh and name in self._handed.stages:
             return self._handed.stages[name]
-
-        def ask() -> dict[str, SecretStr]:
-            with self.store.reading() as store:
-                return {stage: secret.value for stage, secret in store.get_stages(name).items()}
-
+        ask = partial(self.store.read_stages, name)
         return self.last_good.stages(name, ask) if self.last_good else ask()
 
 
@@ -213,7 +209,7 @@ class Secrets(Mapping[str, SecretStr]):
     ) -> None:
         self._layers = layers
         self._recording = recording
-        self.offline = recording is not None
+        self.offline: bool = recording is not None
         self._lock = threading.RLock()
         self._max_age = max_age
         # Who has this one refreshes. It is taken before the other, and never the other way round.
@@ -236,10 +232,10 @@ class Secrets(Mapping[str, SecretStr]):
         Raises:
             SecretNotFound: it is missing; all names of NAMES that are missing are in one error.
         """
-        if self._recording:
-            self._recording.note(name, required=True)
+        if recording := self._recording_of(name):
+            recording.note(name, required=True)
             return EmptyText()
-        value = tree.reach(self._read(), name)
+        value = self._find(name)
         if value is tree.MISSING:
             self._raise_missing(name)
         return self._text_of(value)
@@ -247,22 +243,22 @@ class Secrets(Mapping[str, SecretStr]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        if self._recording:
-            self._recording.note(name, required=False)
+        if recording := self._recording_of(name):
+            recording.note(name, required=False)
             return False
-        return tree.reach(self._read(), name) is not tree.MISSING
+        return self._find(name) is not tree.MISSING
 
     def __iter__(self) -> Iterator[str]:
         if self._recording:
             self._recording.whole = True
-            return iter(())
-        return iter(self._read())
+            return iter(overrides.over(self, ()))
+        return iter(overrides.over(self, self._read()))
 
     def __len__(self) -> int:
         if self._recording:
             self._recording.whole = True
-            return 0
-        return len(self._read())
+            return len(overrides.over(self, ()))
+        return len(overrides.over(self, self._read()))
 
     def __or__(self, other: Secrets) -> Secrets:
         if not isinstance(other, Secrets):
@@ -294,7 +290,7 @@ class Secrets(Mapping[str, SecretStr]):
         """
         if name in self:
             return self[name]
-        if not self.offline and not self._is_fetched(name):
+        if not self.offline and not self._is_overridden(name) and not self._is_fetched(name):
             logger.warning(
                 "%s is not among NAMES, so it is not fetched and its default is used: "
                 "add it to NAMES",
@@ -309,8 +305,8 @@ class Secrets(Mapping[str, SecretStr]):
             SecretNotFound: the name is missing.
             SecretsError: its value is not JSON; the value is not repeated.
         """
-        if self._recording:
-            self._recording.note(name, required=True)
+        if recording := self._recording_of(name):
+            recording.note(name, required=True)
             return EmptyTree()
         try:
             return masked(tree.load(self[name]))
@@ -368,12 +364,13 @@ class Secrets(Mapping[str, SecretStr]):
         """
         from .db.secret import DatabaseSecret
 
-        if not self._recording:
+        recording = self._recording_of(name or "password")  # a tree without one is no database
+        if not recording:
             return DatabaseSecret(self, name).entry(**entry)
         if name:
-            self._recording.note(name, required=True)
+            recording.note(name, required=True)
         else:
-            self._recording.whole = True
+            recording.whole = True
         return {}
 
     def refresh(self, *names: str) -> frozenset[str]:
@@ -431,7 +428,8 @@ class Secrets(Mapping[str, SecretStr]):
             for layer in self._layers:
                 layer.ask_store()
             new = self._values or {}
-        return frozenset(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        return frozenset(name for name in changed if not self._is_overridden(name))
 
     def _log_news(self) -> None:
         """Log what the copies have to say; without a lock, for which a handler may wait."""
@@ -458,6 +456,27 @@ class Secrets(Mapping[str, SecretStr]):
             return "nowhere: offline mode"
         return " | ".join(layer.place for layer in self._layers)
 
+    def _recording_of(self, name: str) -> Recording | None:
+        """Where it is noted that a name is asked for, in offline mode; a test may have given it."""
+        return None if self._is_overridden(name) else self._recording
+
+    def _is_overridden(self, name: str) -> bool:
+        """Whether a test says what the name is."""
+        return overrides.find(self, name) is not None
+
+    def _find(self, name: str) -> Any:
+        """The value of a name, or of a dotted name in a tree, or `tree.MISSING`."""
+        given = overrides.find(self, name)
+        if given is not None:
+            return given.get(CURRENT, tree.MISSING)
+        return tree.reach(self._read(), name)
+
+    def _known(self, name: str) -> Any:
+        """The same, as far as it is known without asking a store."""
+        known = self._is_overridden(name) or self._values is not None
+        with self._as_they_are():
+            return self._find(name) if known else tree.MISSING
+
     def _read(self) -> dict[str, SecretStr]:
         """The values for a read from outside, which may be too old for it."""
         if self._is_due():
@@ -481,7 +500,7 @@ class Secrets(Mapping[str, SecretStr]):
                 return
             with self._as_they_are():  # a handler of logs may read a secret
                 changed = self._refreshed(())
-        except Exception as exc:
+        except Exception as exc:  # who reads has the old values, whatever a store does wrong
             problem = exc.message if isinstance(exc, SecretsError) else type(exc).__name__
             if not isinstance(exc, SecretsError):
                 self._pause.failed()
@@ -558,12 +577,15 @@ class Secrets(Mapping[str, SecretStr]):
         }
 
     def _has_stages(self, name: str) -> bool:
-        if self._recording:
-            self._recording.staged.add(name)
+        if recording := self._recording_of(name):
+            recording.staged.add(name)
         return name in self
 
     def _in_stages(self, name: str) -> dict[str, SecretStr]:
         """The values of a name that are in use, by stage."""
+        given = overrides.find(self, name)
+        if given is not None:
+            return {stage: self._text_of(value) for stage, value in given.items()}
         try:
             with self._lock:
                 if name not in self._stages:
@@ -604,6 +626,12 @@ class Secrets(Mapping[str, SecretStr]):
         return any(layer.names is None or roots & set(layer.names) for layer in self._layers)
 
     def _raise_missing(self, name: str) -> NoReturn:
+        if self._is_overridden(name):
+            raise SecretNotFound(
+                f"{self.place} lacks {name}, as a test has it",
+                hint=f"`override_secrets` of this test gives no value for {name}",
+                names=[name],
+            )
         if not self._is_fetched(name):
             raise SecretNotFound(
                 f"{name} is not among NAMES, so it was not fetched from {self.place}",
@@ -630,11 +658,22 @@ class Secrets(Mapping[str, SecretStr]):
 _LIVING: weakref.WeakValueDictionary[int, Secrets] = weakref.WeakValueDictionary()
 
 
+def living() -> list[Secrets]:
+    """The `Secrets` of this process."""
+    # Not its values(): a thread that loads meanwhile would be an error.
+    return [found for reference in _LIVING.valuerefs() if (found := reference()) is not None]
+
+
+def loads() -> list[tuple[Config, ...]]:
+    """What each `Secrets` of this process was loaded with, by its layers. Nothing is fetched."""
+    return [tuple(layer.config for layer in found._layers) for found in living()]
+
+
 def in_use() -> list[Config]:
-    """What the `Secrets` of this process were loaded with, each once. Nothing is fetched."""
+    """The same without the layers, each configuration once."""
     found: list[Config] = []
-    for secrets in list(_LIVING.values()):
-        found += [layer.config for layer in secrets._layers if layer.config not in found]
+    for configs in loads():
+        found += [config for config in configs if config not in found]
     return found
 
 
@@ -643,7 +682,7 @@ def in_environment() -> list[str]:
     return sorted(
         {
             name
-            for secrets in list(_LIVING.values())
+            for secrets in living()
             for name, value in (secrets._values or {}).items()
             if value and os.environ.get(name) == value
         }
@@ -652,7 +691,7 @@ def in_environment() -> list[str]:
 
 def served() -> list[tuple[str, float]]:
     """The stores in use whose values came from their last known good copy, and the age of that."""
-    layers = {layer for secrets in list(_LIVING.values()) for layer in secrets._layers}
+    layers = {layer for secrets in living() for layer in secrets._layers}
     return sorted(
         (layer.place, monotonic() - layer.served) for layer in layers if layer.served is not None
     )
@@ -660,7 +699,7 @@ def served() -> list[tuple[str, float]]:
 
 def _renew_locks() -> None:
     """In a process that was forked during a read: the thread that has the lock is not in it."""
-    for secrets in list(_LIVING.values()):
+    for secrets in living():
         secrets._lock, secrets._refreshing = threading.RLock(), threading.RLock()
 
 

@@ -134,7 +134,7 @@ def _holds_values(exc: BaseException, seen: set[int]) -> bool:
 
 def _leaves(exc: BaseException) -> tuple[BaseException, ...]:
     """The exceptions in a group."""
-    return exc.exceptions if isinstance(exc, _GROUP) else ()
+    return getattr(exc, "exceptions", ()) if isinstance(exc, _GROUP) else ()
 
 
 def _stand_in(exc_info: Any) -> _ExcInfo:
@@ -155,7 +155,8 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
     }
     leaves = [_stand_in_for(inner, seen) for inner in _leaves(exc) if id(inner) not in seen]
     base, args = (_GROUP, (text, leaves)) if leaves else (Exception, (text,))
-    made: BaseException = type(kind.__name__, (base,), members)(*args)
+    make: Any = type(kind.__name__, (base,), members)
+    made: BaseException = make(*args)
     made.__traceback__ = exc.__traceback__
     for name in ("__cause__", "__context__"):
         inner = getattr(exc, name)
@@ -165,6 +166,7 @@ def _stand_in_for(exc: BaseException, seen: set[int]) -> BaseException:
     notes = getattr(exc, "__notes__", None)
     if notes:
         made.__dict__["__notes__"] = scrub(list(notes))
-    if hasattr(exc, "template_debug"):  # where in a template, for Django's mails
-        made.__dict__["template_debug"] = scrub(exc.template_debug)
+    debug = getattr(exc, "template_debug", None)
+    if debug is not None:  # where in a template, for Django's mails
+        made.__dict__["template_debug"] = scrub(debug)
     return made

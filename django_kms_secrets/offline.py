@@ -18,6 +18,9 @@ VARIABLE = "KMS_SECRETS_OFFLINE"
 #: The management command whose own run is always offline.
 COMMAND = "secrets"
 
+#: Of django-stubs: mypy imports it, and then it imports the settings in that same process.
+PLUGIN = "mypy_django_plugin"
+
 _ON = {"1", "true", "yes", "on"}
 _OFF = {"", "0", "false", "no", "off"}
 
@@ -26,12 +29,13 @@ def is_offline() -> bool:
     """Whether this process may touch a store at import.
 
     Returns:
-        True if `VARIABLE` is set to 1, or this process is ``manage.py secrets …`` or its help.
+        True if `VARIABLE` is set to 1, or this process is ``manage.py secrets …`` or its help, or
+        mypy with the plugin of django-stubs.
 
     Raises:
         SecretsError: `VARIABLE` is neither on nor off.
     """
-    return is_asked_for() or _runs_our_command(sys.argv)
+    return is_asked_for() or _runs_our_command(sys.argv) or PLUGIN in sys.modules
 
 
 def is_asked_for() -> bool:

@@ -42,10 +42,20 @@ class Facts:
     keys: Mapping[KeyOf, str] = field(default_factory=dict)
 
 
-def unknown_keys(statements: Sequence[Statement]) -> list[KeyOf]:
-    """The aliases whose keys AWS has to be asked for."""
+def unknown_keys(
+    statements: Sequence[Statement], facts: Facts = Facts(), name: str = ""
+) -> dict[KeyOf, str]:
+    """The aliases whose keys AWS has to be asked for, each with a name for what gives the ARN.
+
+    Args:
+        statements: where they are.
+        facts: what is known already.
+        name: of the first; the next has a 2 after it.
+    """
     resources = [resource for statement in statements for resource in statement.resources]
-    return list(dict.fromkeys(text for text in resources if isinstance(text, KeyOf)))
+    keys = dict.fromkeys(text for text in resources if isinstance(text, KeyOf))
+    unknown = [key for key in keys if key not in facts.keys]
+    return {key: f"{name}{number if number > 1 else ''}" for number, key in enumerate(unknown, 1)}
 
 
 def needs_account(statements: Sequence[Statement]) -> bool:
@@ -106,10 +116,11 @@ _SOURCES = ("aws_caller_identity", "aws_region", "aws_partition")
 def as_terraform(statements: Sequence[Statement], name: str, facts: Facts) -> str:
     """A data source of type aws_iam_policy_document, and those that it refers to."""
     known = _either(facts, _TERRAFORM, _hcl)
+    unknown = unknown_keys(statements, facts, "secrets")
 
     def text(part: Text) -> str:
-        if isinstance(part, KeyOf) and part not in facts.keys:
-            return "data.aws_kms_key.secrets.arn"
+        if part in unknown:
+            return f"data.aws_kms_key.{unknown[part]}.arn"
         found = _hcl(facts.keys[part]) if isinstance(part, KeyOf) else _joined(part, known, _hcl)
         return f'"{found}"'
 
@@ -117,9 +128,8 @@ def as_terraform(statements: Sequence[Statement], name: str, facts: Facts) -> st
     policy = "\n".join([f'data "aws_iam_policy_document" "{name}" {{', *blocks[1:], "}", ""])
     used = [f'data "{kind}" "current" {{}}\n' for kind in _SOURCES if f"data.{kind}." in policy]
     keys = [
-        f'data "aws_kms_key" "secrets" {{\n  key_id = "{_hcl(key.key_id)}"\n}}\n'
-        for key in unknown_keys(statements)
-        if key not in facts.keys
+        f'data "aws_kms_key" "{source}" {{\n  key_id = "{_hcl(key.key_id)}"\n}}\n'
+        for key, source in unknown.items()
     ]
     return "\n".join([*used, *keys, policy])
 
@@ -179,19 +189,24 @@ class _Tagged(str):
 def as_cloudformation(statements: Sequence[Statement], name: str, facts: Facts) -> str:
     """A template with one managed policy; a key that is not known is a parameter of it."""
     known = _either(facts, _CLOUDFORMATION, _sub)
+    unknown = unknown_keys(statements, facts, "KeyArn")
 
     def text(part: Text) -> str:
         if isinstance(part, Arn):
             return _Tagged(_joined(part, known, _sub), "!Sub")
         if isinstance(part, KeyOf):
-            return facts.keys.get(part) or _Tagged("KeyArn", "!Ref")
+            return facts.keys.get(part) or _Tagged(unknown[part], "!Ref")
         return part
 
     template: dict[str, Any] = {"AWSTemplateFormatVersion": "2010-09-09"}
-    for key in unknown_keys(statements):
-        if key not in facts.keys:
-            described = f"The ARN of the KMS key that {key.key_id} names."
-            template["Parameters"] = {"KeyArn": {"Type": "String", "Description": described}}
+    if unknown:
+        template["Parameters"] = {
+            parameter: {
+                "Type": "String",
+                "Description": f"The ARN of the KMS key that {key.key_id} names.",
+            }
+            for key, parameter in unknown.items()
+        }
     template["Resources"] = {
         name: {
             "Type": "AWS::IAM::ManagedPolicy",

@@ -48,12 +48,11 @@ class Reply(dict[str, Any]):
         self._request = request
 
     def __missing__(self, name: str) -> Any:
-        error = StoreUnavailable(
+        raise StoreUnavailable(
             f"{self._request} was answered without {name}",
             hint="check endpoint_url: something else than AWS may be listening there",
+            is_outage=False,
         )
-        error.is_outage = False
-        raise error
 
 
 def checked(value: Any, shape: Any, request: str) -> Any:

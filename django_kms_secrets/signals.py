@@ -6,4 +6,4 @@ from django.dispatch import Signal
 #: ``secrets``, the `Secrets` that were refreshed, and ``names``, a frozenset of the names whose
 #: value changed, appeared or went; never a value. What a receiver raises is logged by Django and
 #: stops neither the refresh nor the other receivers.
-secrets_changed = Signal()
+secrets_changed: Signal = Signal()

@@ -26,7 +26,7 @@ from .types import SecretBytes, SecretStr, masked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 VARIABLE = "KMS_SECRETS_SNAPSHOT"
 #: More is never read, whatever a file says of its size (bytes).

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from ..exceptions import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 #: Versions that ``put`` may be told to expect: "" means that the name must not exist yet.
 ABSENT = ""
@@ -102,6 +103,16 @@ class BaseStore(abc.ABC):
             yield self
         finally:
             self.close()
+
+    def read_values(self, names: Iterable[str] | None) -> dict[str, SecretStr]:
+        """`get_many` of a store that is not open: the values alone, by name."""
+        with self.reading() as store:
+            return {name: secret.value for name, secret in store.get_many(names).items()}
+
+    def read_stages(self, name: str) -> dict[str, SecretStr]:
+        """`get_stages` of a store that is not open: the values alone, by stage."""
+        with self.reading() as store:
+            return {stage: secret.value for stage, secret in store.get_stages(name).items()}
 
     def __enter__(self) -> Self:
         self.open()
@@ -214,8 +225,7 @@ class BaseStore(abc.ABC):
             SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
-        for name, value in values.items():
-            checked(name, value)
+        checked_all(values)
         known = expected or {}
         return put_runs(
             values.items(),
@@ -223,6 +233,38 @@ class BaseStore(abc.ABC):
             len(values),
             self.on_progress,
         )
+
+    def apply(
+        self,
+        values: Mapping[str, str],
+        removals: Iterable[str],
+        *,
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write many secrets and delete others: one write, where all are in one document or file.
+
+        Elsewhere it is `put_many`, and then a `delete` of each.
+
+        Args:
+            values: the values, by name.
+            removals: the names that shall be gone; some may be gone already.
+            expected: as of `put_many`. Of a removal it counts where all is one write.
+
+        Raises:
+            VersionConflict: somebody else wrote first.
+            SecretsError: the message of any failure says which names were stored before it.
+        """
+        values = masked(dict(values))
+        steps = [
+            partial(self.put_many, values, expected=expected),
+            *(partial(self._remove, name) for name in removals),
+        ]
+        put_runs(steps, lambda step: step())
+
+    def _remove(self, name: str) -> Sequence[SecretVersion]:
+        with suppress(SecretNotFound):  # somebody else has deleted it
+            self.delete(name)
+        return ()
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
         """Write a new value and make it current, and the value before it the previous one.
@@ -309,6 +351,16 @@ def checked(name: str, value: str = "") -> None:
         )
 
 
+def checked_all(values: Mapping[str, str]) -> None:
+    """`checked` for each; masked already, since the frame that calls this is in the traceback.
+
+    Raises:
+        SecretsError: a name or a value is refused.
+    """
+    for name, value in values.items():
+        checked(name, value)
+
+
 def expect(expected: str | None, at: str, name: str, store: Placed) -> None:
     """Refuse a write whose expectation of the current version is not met.
 
@@ -390,7 +442,8 @@ def stored_before(
     if not names:
         return error
     message = f"{error.message}; but stored {when}: {', '.join(names)}"
-    hint = f"{error.hint or 'mend that'}; then `secrets putall` again writes only the rest"
+    again = "then the same `secrets putall` or `secrets copy` again writes only the rest"
+    hint = f"{error.hint or 'mend that'}; {again}"
     return type(error)(message, hint=hint, names=error.names)
 
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from ..aws import Service, Timeouts
+    from ..aws import Service
+    from ..deadline import Timeouts
     from ..types import SecretVersion
     from .diagnosis import Check
     from .iam import Statement
@@ -181,6 +182,11 @@ class Age(NamedTuple):
 
 class AgedStore(abc.ABC):
     """A store that knows something of how old its values are."""
+
+    @property
+    def knows_ages_by_listing(self) -> bool:
+        """Whether `ages` sends nothing: all that it goes by is what `list_secrets` gave."""
+        return True
 
     @abc.abstractmethod
     def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:

@@ -129,7 +129,7 @@ class Contents:
         if not tree.remove(self.values, name):
             return False
         for staged in self.staged.values():
-            for other in [key for key in staged if f"{key}.".startswith(f"{name}.")]:
+            for other in [key for key in staged if self._holds(name, key)]:
                 del staged[other]
         return True
 

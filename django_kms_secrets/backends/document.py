@@ -154,6 +154,19 @@ class Document(abc.ABC):
         """Read, change, write; all values in one write."""
         return self._put(values, expected) if values else []
 
+    def apply(
+        self,
+        values: Mapping[str, str],
+        removals: Iterable[str],
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read, change, take out what is still there, write."""
+        state = self.read()
+        removed = [name for name in removals if state.secret(name)]
+        if values or removed:
+            self._change(state, values, expected, removals=removed)
+            self.write(state, [*values, *removed])
+
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
         """Read, change, keep the value before it, write."""
         return self._put({name: value}, {name: expected}, keep={name})[0]
@@ -165,25 +178,29 @@ class Document(abc.ABC):
         keep: Collection[str] = (),
     ) -> list[SecretVersion]:
         """Write values; what is kept before as the previous one already, or is to be, is kept."""
-        state = self._changed(values, expected, keep)
+        state = self.read()
+        self._change(state, values, expected, keep)
         version = self.write(state, list(values))
         return [SecretVersion(name, version, (CURRENT,)) for name in values]
 
-    def _changed(
+    def _change(
         self,
+        state: Contents,
         values: Mapping[str, str],
         expected: Mapping[str, str] | None = None,
         keep: Collection[str] = (),
-    ) -> Contents:
+        removals: Collection[str] = (),
+    ) -> None:
         for name in values:
             refuse_reserved(name)
-        state = self.read()
         # Of all names before the first change: a tree that is added has its leaves from then on.
-        at = {name: state.version if state.secret(name) else ABSENT for name in values}
+        names = (*values, *removals)
+        at = {name: state.version if state.secret(name) else ABSENT for name in names}
         expect_all(expected, at, self)
         for name, value in values.items():
             state.replace(name, value, keep=name in keep)
-        return state
+        for name in removals:
+            state.remove(name)
 
     def delete(self, name: str) -> None:
         """Read, take the name out, write."""

@@ -11,7 +11,16 @@ from ..exceptions import SecretsError, StoreNotReady
 from ..files import exposure, is_there, locked, make_directory, read_text, write_private
 from ..formats import dotenv
 from ..types import CURRENT, Secret, SecretStr, SecretVersion, masked
-from .base import ABSENT, BaseStore, checked, expect, expect_all, not_for_servers, not_found
+from .base import (
+    ABSENT,
+    BaseStore,
+    checked,
+    checked_all,
+    expect,
+    expect_all,
+    not_for_servers,
+    not_found,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,7 +44,7 @@ class FileStore(BaseStore):
     is_local = True
 
     def __init__(self, *, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._format = formats.format_of(str(path))
 
     @classmethod
@@ -83,13 +92,25 @@ class FileStore(BaseStore):
         A file has no versions, so only a name that came or went meanwhile is a conflict.
         """
         values = masked(dict(values))
-        for name, value in values.items():
-            checked(name, value)
+        self.apply(values, (), expected=expected)
+        return [SecretVersion(name, VERSION, (CURRENT,)) for name in values]
+
+    def apply(
+        self,
+        values: Mapping[str, str],
+        removals: Iterable[str],
+        *,
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
+        """As `put_many`, with the removals in the same write."""
+        values = masked(dict(values))
+        checked_all(values)
         with locked(self.path.parent):
             there = self._read()
-            expect_all(expected, {name: _at(there, name) for name in values}, self)
-            self._write(values)
-        return [SecretVersion(name, VERSION, (CURRENT,)) for name in values]
+            removed = [name for name in removals if name in there]
+            expect_all(expected, {name: _at(there, name) for name in (*values, *removed)}, self)
+            if values or removed:
+                self._write(values, removed)
 
     def delete(self, name: str) -> None:
         """Take the name out of the file."""
@@ -136,9 +157,9 @@ class FileStore(BaseStore):
     # An error that is raised while the file's text stands in a frame is replaced by a new one: a
     # traceback that shows the frames' variables would show every value.
 
-    def _read(self) -> dict[str, SecretStr]:
+    def _read(self, *, exact: bool = False) -> dict[str, SecretStr]:
         try:
-            values = formats.parse(self._text(), self._format)
+            values = formats.parse(self._text(), self._format, exact=exact)
             return {name: SecretStr(value) for name, value in values.items()}
         except SecretsError as exc:
             error = self._replaced(exc)
@@ -157,7 +178,7 @@ class FileStore(BaseStore):
     def _changed(self, changes: Mapping[str, str], removals: Collection[str]) -> str:
         if self._format == "dotenv":
             return dotenv.edit(self._text(), changes, removals)
-        values = {**self._read(), **changes}
+        values = {**self._read(exact=True), **changes}
         kept = {name: value for name, value in values.items() if name not in removals}
         return formats.dump(kept, self._format)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..types import CURRENT, PENDING, PREVIOUS, Secret, SecretStr, SecretVersion, masked
 from .base import (
@@ -70,6 +71,11 @@ class LocMemStore(BaseStore, StagedStore, AgedStore):
     def options_from_url(cls, location: str, query: Mapping[str, Any]) -> dict[str, Any]:
         """``locmem://NAME``; without NAME the default."""
         return {"name": location, **query} if location else dict(query)
+
+    @property
+    def url(self) -> str:
+        """What ``load()`` takes for it."""
+        return f"locmem://{quote(self.name)}"
 
     @property
     def place(self) -> str:

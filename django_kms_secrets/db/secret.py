@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 #: The key of an entry of DATABASES under which the engine finds its `DatabaseSecret`.
 KEY = "SECRET"

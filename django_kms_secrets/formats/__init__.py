@@ -36,16 +36,18 @@ def format_of(path: str) -> str:
         return "dotenv"
     raise SecretsError(
         f"the format of {path} is not known by its name",
-        hint="call it .env, .json or .yaml, or say which with -f",
+        hint="call it .env, .json or .yaml, or say which: with -f where it is written, with "
+        "--input-format where it is read",
     )
 
 
-def parse(text: str, format: str) -> dict[str, str]:  # noqa: A002
+def parse(text: str, format: str, *, exact: bool = False) -> dict[str, str]:  # noqa: A002
     """Read names and values; trees become their canonical JSON text.
 
     Args:
         text: the content of a file.
         format: ``json``, ``dotenv`` or ``yaml``.
+        exact: refuse numbers of JSON that would be written with other digits.
 
     Raises:
         SecretsError: the text is not of that format, a name stands twice, or a value is neither
@@ -60,7 +62,7 @@ def parse(text: str, format: str) -> dict[str, str]:  # noqa: A002
 
         return tree.texts_of(load(text), "YAML")
     if format == "json":
-        return tree.texts_of(tree.load(text), "JSON")
+        return tree.texts_of(tree.load(text), "JSON", exact=exact)
     raise SecretsError(f"{format} cannot be read back", hint="use json, dotenv or yaml")
 
 

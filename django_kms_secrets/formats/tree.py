@@ -91,8 +91,13 @@ def from_text(text: str) -> Any:
         return text
 
 
-def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
+def texts_of(values: Any, format: str, *, exact: bool = False) -> dict[str, str]:  # noqa: A002
     """Make texts of a parsed file: a mapping of names to texts or trees.
+
+    Args:
+        values: what was parsed.
+        format: its name for people.
+        exact: as of `formats.parse`.
 
     Raises:
         SecretsError: it is no mapping, or names have values that are neither; all are named.
@@ -105,7 +110,9 @@ def texts_of(values: Any, format: str) -> dict[str, str]:  # noqa: A002
     texts: dict[str, str] = {}
     refused: dict[str, str] = {}
     for name, value in values.items():
-        if isinstance(value, (str, dict, list)):
+        if exact and isinstance(value, (dict, list)) and is_rounded(value):
+            refused[name] = "a tree with a number of more digits than are kept"
+        elif isinstance(value, (str, dict, list)):
             try:
                 texts[name] = text_of(value)
                 texts[name].encode("utf-8")

@@ -90,7 +90,15 @@ def reason(
     )
 
 
+def is_mocked() -> bool:
+    """Whether moto answers boto3 in this process, by ``mock_aws``; it answers nobody else."""
+    stubber = getattr(sys.modules.get("moto.core.models"), "botocore_stubber", None)
+    return bool(getattr(stubber, "enabled", False))
+
+
 def _surroundings() -> str:
+    if is_mocked():
+        return "moto answers boto3 in this process"
     if sys.platform in ("win32", "darwin"):
         return "proxies and certificates are the system's own business here"
     for name in os.environ:

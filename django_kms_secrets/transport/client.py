@@ -144,7 +144,7 @@ class Client:
         read_timeout: float,
         context: ssl.SSLContext | None,
     ) -> None:
-        self.meta = Meta(endpoint_url, region)
+        self.meta: Meta = Meta(endpoint_url, region)
         self._service = service
         self._credentials = credentials
         self._timeouts = connect_timeout, read_timeout

@@ -86,6 +86,8 @@ class Fault:
         after: how many requests of a use pass before.
         times: how many are hit then.
         ends: how a use that was hit ends: "right", with an "error", or "either".
+        of_values: whether it is one of values or permissions, so that a verb which compares goes on
+            without what it cannot read, and says so.
         options: of the store.
     """
 
@@ -94,6 +96,7 @@ class Fault:
     after: int = 0
     times: int = 1_000_000
     ends: str = "error"
+    of_values: bool = False
     options: dict[str, float] = field(default_factory=dict)
 
 

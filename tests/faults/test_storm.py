@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_kms_secrets import aws
-from django_kms_secrets.aws import Deadline, LightService
+from django_kms_secrets import deadline
+from django_kms_secrets.aws import LightService
+from django_kms_secrets.deadline import TIMEOUTS, Deadline, Run
 from django_kms_secrets.transport.client import Answer, Client
 from django_kms_secrets.transport.credentials import Credentials
 from django_kms_secrets.types import SecretStr
@@ -106,7 +107,7 @@ class Throttling:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(aws, "time", clock)
+    monkeypatch.setattr(deadline, "time", clock)
     return clock
 
 
@@ -135,10 +136,10 @@ def process(clock: Clock, server: Throttling, threads: int, each: int) -> list[A
     sender._attempt = lambda *_: server.answer()  # type: ignore[method-assign]
     sender._closed = _Closed(clock)  # type: ignore[assignment]
     service = LightService(sender, "KMS")
-    run = aws._Run(Deadline(aws.TIMEOUTS.overall), None)
+    run = Run(Deadline(TIMEOUTS.overall), None)
 
     def read() -> None:
-        aws._current.set(run)
+        deadline.current.set(run)
         for _ in range(each):
             service.call("Decrypt")
 
@@ -183,5 +184,5 @@ def sent_for_each_that_was_needed(clock: Clock, threads: int, each: int, seconds
     began = clock.now
     clock.run(tasks)
     assert not failed
-    assert clock.now - began <= aws.TIMEOUTS.overall
+    assert clock.now - began <= TIMEOUTS.overall
     return server.requests / need

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django_kms_secrets.types import PENDING
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,11 +12,13 @@ if TYPE_CHECKING:
 
     #: The current value of each name; what a write makes of them, None for a name that is gone.
     Values = dict[str, str]
-    Effect = Callable[[Values], dict[str, str | None]]
+    Effect = Callable[[Values, str], dict[str, str | None]]
 
 #: Stands in every value; what shows it has shown a value.
 PLANTED = "planted-value"
 FIRST = {name: f"{PLANTED}-{name}" for name in "ABCD"}
+#: What another store has, which is copied: of E an older and a pending value, too.
+ORIGIN = {"E": f"{PLANTED}-E", "F": f"{PLANTED}-F"}
 
 
 def texts(secrets: Any) -> Any:
@@ -58,13 +58,13 @@ class Write:
     Attributes:
         do: writes; the argument is a value that was not there.
         effect: what the current values are then, where they change.
-        before: what there must be before it: "pending", "nothing pending", "previous" or "".
+        pending: whether a value of A is pending before it.
         on: the method that a store needs to have for it.
     """
 
     do: Callable[[Any, str], object]
-    effect: Callable[[Values, str], dict[str, str | None]] = lambda values, new: {}
-    before: str = ""
+    effect: Effect = lambda values, new: {}
+    pending: bool = False
     on: str = "put"
 
 
@@ -94,84 +94,119 @@ WRITES = {
     "rollback": Write(
         lambda store, _: store.rollback("A", "PREVIOUS"),
         lambda values, _: {"A": values["A previous"]},
-        before="previous",
     ),
-    "stage": Write(
-        lambda store, new: store.stage("A", new),
-        lambda _, new: {"A pending": new},
-        before="nothing pending",
-    ),
+    "stage": Write(lambda store, new: store.stage("A", new), lambda _, new: {"A pending": new}),
     "unstage": Write(
-        lambda store, _: store.unstage("A"), lambda *_: {"A pending": None}, before="pending"
+        lambda store, _: store.unstage("A"), lambda *_: {"A pending": None}, pending=True
     ),
     "promote": Write(
         lambda store, _: store.promote("A"),
         lambda values, _: {"A": values["A pending"], "A pending": None},
-        before="pending",
+        pending=True,
     ),
-    "retire": Write(
-        lambda store, _: store.retire("A"), lambda *_: {"A previous": None}, before="previous"
-    ),
+    "retire": Write(lambda store, _: store.retire("A"), lambda *_: {"A previous": None}),
     "reencrypt": Write(_reencrypt),
     "prune": Write(lambda store, _: store.prune(store.to_reencrypt(), lambda *_: None), on="prune"),
-    "delete": Write(lambda store, _: store.delete("D"), lambda *_: {"D": None}, before="D"),
+    "delete": Write(lambda store, _: store.delete("D"), lambda *_: {"D": None}),
     "setup": Write(lambda store, _: store.setup()),
     "setup_key": Write(lambda store, _: store.setup_key(), on="setup_key"),
 }
 
-#: What the command only reads, or does not even read.
+# In the words of verbs NEW stands for a value that was not there, THERE for the store behind the
+# fault, ORIGIN and ELSEWHERE for two other ones of its kind, past it, and SOURCE and TARGET for
+# files; the second one of each pair is empty.
+
+#: What the command only reads from AWS, or does not even read; what it makes of that, it makes past
+#: the fault.
 READING_VERBS = {
-    "get": ["get", "A"],
-    "get -f json": ["get", "A", "-f", "json"],
-    "getall": ["getall"],
-    "list": ["list"],
-    "keys": ["keys"],
-    "history": ["history", "A"],
-    "policy": ["policy", "reader"],
-    "doctor": ["doctor"],
-    "audit": ["audit", "--skip", "unused"],
-    "putall --dry-run": ["putall", '{"A": "planted-value-x"}', "--dry-run"],
-    "rotate --status": ["rotate", "A", "--status"],
-    "run": ["run", "--", "/nowhere/program"],
+    "get": "get A",
+    "get -f json": "get A -f json",
+    "get -v": "get A -v PREVIOUS",
+    "getall": "getall",
+    "getall -o": "getall -o TARGET",
+    "getall --keep-going": "getall --keep-going",
+    "list": "list",
+    "keys": "keys",
+    "history": "history A",
+    "policy": "policy admin --ask-aws",
+    "doctor": "doctor",
+    "audit": "audit --max-age 30",
+    "diff": "diff @SOURCE",
+    "diff -f json": "diff @SOURCE -f json",
+    "putall --dry-run": "putall @SOURCE --dry-run",
+    "putall --prune --dry-run": "putall @SOURCE --prune --dry-run",
+    "rotate --status": "rotate A --status",
+    "rotate --dry-run": "rotate A --length 20 --dry-run",
+    "rollback --dry-run": "rollback A previous --dry-run",
+    "reencrypt --dry-run": "reencrypt --key-id alias/credstash --dry-run",
+    "copy --dry-run": "copy --url file://SOURCE --to THERE --existing keep --dry-run",
+    "copy to a file": "copy --to file://TARGET",
+    "copy to another": "copy --to ELSEWHERE",
+    "copy --versions to another": "copy --versions --to ELSEWHERE",
+    "run": "run -- /nowhere/program",
+    "run --env": "run --env -- /nowhere/program",
 }
 
-#: What it writes; ``NEW`` stands for a value that was not there.
+
+@dataclass(frozen=True)
+class WritingVerb:
+    """What the command writes.
+
+    Attributes:
+        args: its words.
+        write: what that is; it is not called.
+        resumes: where some of it may be there after an error, running it again completes it.
+    """
+
+    args: str
+    write: Write
+    resumes: bool = False
+
+
+def _effect(effect: Effect) -> Write:
+    return Write(lambda *_: None, effect)
+
+
 WRITING_VERBS = {
-    "setup": (["setup"], Write(lambda *_: None)),
-    "put": (["put", "A", "NEW"], WRITES["put"]),
-    "putall": (["putall", '{"B": "NEW", "C": "NEW", "E": "NEW"}'], WRITES["put_many"]),
-    "rotate": (["rotate", "A", "--value", "NEW", "--yes"], WRITES["rotate"]),
-    "rotate --stage": (["rotate", "A", "--stage", "--value", "NEW"], WRITES["stage"]),
-    "rotate --abandon": (["rotate", "A", "--abandon", "--yes"], WRITES["unstage"]),
-    "rotate --promote": (["rotate", "A", "--promote"], WRITES["promote"]),
-    "rotate --retire": (["rotate", "A", "--retire", "--yes"], WRITES["retire"]),
-    "rollback": (["rollback", "A", "PREVIOUS"], WRITES["rollback"]),
-    "reencrypt": (["reencrypt", "--key-id", "alias/credstash", "--yes"], WRITES["reencrypt"]),
-    "delete": (["delete", "D", "--yes"], WRITES["delete"]),
+    "setup": WritingVerb("setup", _effect(lambda *_: {})),
+    "setup --create-key": WritingVerb("setup --create-key", WRITES["setup_key"]),
+    "put": WritingVerb("put A NEW", WRITES["put"]),
+    "putall": WritingVerb('putall {"B":"NEW","C":"NEW","E":"NEW"}', WRITES["put_many"]),
+    "putall --prune": WritingVerb(
+        'putall {"B":"NEW","E":"NEW"} --prune --yes',
+        _effect(lambda values, new: {**dict.fromkeys(values), "B": new, "E": new}),
+        resumes=True,
+    ),
+    "rotate": WritingVerb("rotate A --value NEW --yes", WRITES["rotate"]),
+    "rotate --stage": WritingVerb("rotate A --stage --value NEW", WRITES["stage"]),
+    "rotate --abandon": WritingVerb("rotate A --abandon --yes", WRITES["unstage"]),
+    "rotate --promote": WritingVerb("rotate A --promote", WRITES["promote"]),
+    "rotate --retire": WritingVerb("rotate A --retire --yes", WRITES["retire"]),
+    "rollback": WritingVerb("rollback A PREVIOUS", WRITES["rollback"]),
+    "reencrypt": WritingVerb("reencrypt --key-id alias/credstash --yes", WRITES["reencrypt"]),
+    "reencrypt --prune": WritingVerb(
+        "reencrypt --key-id alias/credstash --prune --yes", WRITES["prune"]
+    ),
+    "delete": WritingVerb("delete D --yes", WRITES["delete"]),
+    "copy": WritingVerb("copy --url ORIGIN --to THERE", _effect(lambda *_: {**ORIGIN})),
+    "copy --existing overwrite": WritingVerb(
+        "copy --url file://SOURCE --to THERE --existing overwrite",
+        _effect(lambda *_: {**GIVEN}),
+    ),
+    "copy --versions": WritingVerb(
+        "copy --versions --url ORIGIN --to THERE", _effect(lambda *_: {**ORIGIN}), resumes=True
+    ),
 }
 
-
-def prepare(store: Any, before: str, new: str) -> None:
-    """Bring a store to where a write can be done."""
-    if before == "D":
-        if not store.get_many(["D"]):
-            store.put("D", new)
-        return
-    if not before:
-        return
-    stages = store.get_stages("A")
-    if before != "pending" and PENDING in stages:  # nothing is retired beside it
-        store.unstage("A")
-    if before == "pending" and PENDING not in stages:
-        store.stage("A", new)
-    elif before == "previous" and "PREVIOUS" not in stages:
-        store.rotate("A", new, expected=stages["CURRENT"].version)
+#: What SOURCE has: A is the same as in the store, B is another one, E is new.
+GIVEN = {"A": FIRST["A"], "B": f"{PLANTED}-given", "E": f"{PLANTED}-given"}
 
 
 def state(store: Any) -> Values:
     """The current values, and those of A that are pending or previous."""
     values = {name: str(secret.value) for name, secret in store.get_many(None).items()}
-    for stage, secret in store.get_stages("A").items():
-        if stage != "CURRENT":
-            values[f"A {stage.lower()}"] = str(secret.value)
+    if "A" in values:
+        for stage, secret in store.get_stages("A").items():
+            if stage != "CURRENT":
+                values[f"A {stage.lower()}"] = str(secret.value)
     return values

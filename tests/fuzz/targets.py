@@ -209,11 +209,15 @@ def fuzz_cli(data: bytes) -> None:
     _must(MARKER not in words, f"a value is in the words: {words}")
     # What diff shows is its data, and its exit code is not 0 then.
     data_out = out.buffer.getvalue()
+    hidden = _SHOWING.isdisjoint(args)
+    _must(not (hidden and MARKER.encode() in data_out), "a value is in what other verbs show")
     _must(code == 0 or words.strip() or data_out, "a failure without a word")
     _must(not words.startswith("usage: ") or not data_out, "wrong usage, and data")
 
 
 _ERRORS = ("strict", "backslashreplace")
+#: The verbs that print values.
+_SHOWING = {"get", "getall", "pull"}
 
 
 def _tame(argument: str) -> str:
@@ -344,7 +348,7 @@ def _end(store: Any, data: bytes) -> Any:
         return wrapped
 
     # In one thread, so that both ask in the same order.
-    with mock.patch("django_kms_secrets.aws.POOL_SIZE", 1):
+    with mock.patch("django_kms_secrets.deadline.POOL_SIZE", 1):
         _store(data, store, tuple(map(noted, _LIGHT)))
     return found
 

@@ -60,6 +60,11 @@ def test_a_fault_would_be_seen(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         TARGETS["json"](b"{}")
     monkeypatch.undo()
+    monkeypatch.setattr("django_kms_secrets.cli.plan.Plan._fingerprint", lambda _, value: value)
+    for verb in (b"diff\na.json", b"copy\n--to\nfile://a.json\n--dry-run"):
+        with pytest.raises(Broken):
+            TARGETS["cli"](verb)
+    monkeypatch.undo()
     with pytest.raises(Broken):
         _hidden(ValueError(MARKER))
 

@@ -31,6 +31,8 @@ LEFT_TO_MOTO = {
     "test_put_many_expects_nothing_of_a_name_that_expected_leaves_out",
     "test_put_many_names_every_name_that_is_at_another_version",
     "test_put_many_conflicts_where_somebody_else_wrote_or_deleted_meanwhile",
+    "test_apply_writes_and_deletes",
+    "test_apply_that_expects_another_version_is_a_conflict_and_deletes_nothing",
     "test_delete_takes_away_the_name_with_all_its_versions",
     "test_another_store_sees_what_one_wrote",
     "test_close_leaves_no_client_no_thread_and_no_socket",

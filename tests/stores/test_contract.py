@@ -372,6 +372,58 @@ def test_put_many_names_every_name_that_is_at_another_version(store):
     assert texts(store.get_many(None)) == {"A": "1", "B": "2", "C": "3"}
 
 
+def test_apply_writes_and_deletes(store):
+    """What is gone already is not missed."""
+    store.put_many({"A": "1", "B": "2", "C": "3"})
+    store.apply({"A": "4", "NEW": "5"}, ["B", "GONE"])
+    assert texts(store.get_many(None)) == {"A": "4", "C": "3", "NEW": "5"}
+    store.apply({}, ["A", "NEW"])
+    assert texts(store.get_many(None)) == {"C": "3"}
+
+
+@only(lambda kind: kind.is_document)
+def test_apply_to_a_document_is_one_write(store):
+    """The kill tests prove the same of a file."""
+    store.put_many({"A": "1", "B": "2", "C": "3"})
+    before = len(store.history("A"))
+    store.apply({"A": "4", "NEW": "5"}, ["B", "C"])
+    assert texts(store.get_many(None)) == {"A": "4", "NEW": "5"}
+    assert len(store.history("A")) == before + 1
+
+
+def test_apply_of_nothing_writes_nothing(store):
+    store.put("A", "1")
+    before = store.history("A")
+    store.apply({}, ["GONE"])
+    assert store.history("A") == before
+
+
+@pytest.mark.parametrize("expected", ["f" * 36, pytest.param(ABSENT, id="absent")])
+def test_apply_that_expects_another_version_is_a_conflict_and_deletes_nothing(store, expected):
+    store.put_many({"A": "1", "B": "2"})
+    with pytest.raises(VersionConflict) as caught:
+        store.apply({"A": "3"}, ["B"], expected={"A": expected})
+    assert caught.value.names == ("A",)
+    assert texts(store.get_many(None)) == {"A": "1", "B": "2"}
+
+
+@only(lambda kind: kind.is_document)
+def test_apply_deletes_nothing_of_a_document_that_somebody_else_has_written(store, another):
+    """What is gone already is no conflict: nothing is to be done."""
+    store.put_many({"A": "1", "B": "2"})
+    listed = {entry.name: entry.version for entry in store.list_secrets()}
+    with another() as other:
+        other.put("B", "theirs")
+    with pytest.raises(VersionConflict) as caught:
+        store.apply({}, ["B"], expected=listed)
+    assert caught.value.names == ("B",)
+    assert texts(store.get_many(None)) == {"A": "1", "B": "theirs"}
+    with another() as other:
+        other.delete("B")
+    store.apply({}, ["B"], expected=listed)
+    assert texts(store.get_many(None)) == {"A": "1"}
+
+
 def test_put_many_conflicts_where_somebody_else_wrote_or_deleted_meanwhile(store, another, kind):
     """Neither is undone; a file can tell only that a name came or went."""
     store.put_many({"CHANGED": "1", "GONE": "1"})

@@ -648,7 +648,7 @@ def test_a_failure_half_way_says_what_was_stored_before_it(store, aws, account, 
     assert caught.value.message.endswith(
         "; but stored before that: " + ", ".join(name for name in values if name < "NAME_100")
     )
-    assert caught.value.hint.endswith("; then `secrets putall` again writes only the rest")
+    assert caught.value.hint.endswith("`secrets copy` again writes only the rest")
     assert len(account.items()) == 100
     assert "planted" not in str(caught.value)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import pytest
 
-from django_kms_secrets import aws as aws_module
-from django_kms_secrets.aws import Timeouts
+from django_kms_secrets import deadline
 from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.backends.credstash import CredStashStore
@@ -21,6 +20,7 @@ from django_kms_secrets.backends.file import FileStore
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.config import read_config
+from django_kms_secrets.deadline import Timeouts
 from django_kms_secrets.exceptions import (
     AccessDenied,
     DecryptionError,
@@ -514,7 +514,7 @@ def test_throttled_for_ever_is_an_error_within_the_deadline(remote, aws, code, s
 
 @pytest.mark.usefixtures("impatient")
 def test_throttling_is_borne_more_often_than_a_client_tries(remote, aws, monkeypatch):
-    monkeypatch.setattr(aws_module, "_THROTTLED_PAUSE", 0.01)
+    monkeypatch.setattr(deadline, "_THROTTLED_PAUSE", 0.01)
     remote.filled()
     left = [1] * 20
     aws.faults.append(lambda *_: (400, "ThrottlingException") if left and left.pop() else None)

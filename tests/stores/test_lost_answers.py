@@ -68,7 +68,7 @@ def _hasty(monkeypatch):
         sleep = staticmethod(lambda _: None)
 
     monkeypatch.setattr("botocore.endpoint.time", Clock)
-    monkeypatch.setattr("django_kms_secrets.aws._THROTTLED_PAUSE", 0.01)
+    monkeypatch.setattr("django_kms_secrets.deadline._THROTTLED_PAUSE", 0.01)
 
 
 @pytest.mark.usefixtures("_hasty")

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_kms_secrets import load
-from django_kms_secrets.aws import POOL_SIZE, Deadline, run_all
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.credstash.records import Contexts
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.config import read_config
+from django_kms_secrets.deadline import POOL_SIZE, Deadline, run_all
 from django_kms_secrets.exceptions import (
     AccessDenied,
     DecryptionError,

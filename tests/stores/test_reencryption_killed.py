@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from django_kms_secrets.aws import POOL_SIZE
 from django_kms_secrets.backends.credstash import CredStashStore
+from django_kms_secrets.deadline import POOL_SIZE
 from django_kms_secrets.types import CURRENT, PENDING, PREVIOUS
 
 if TYPE_CHECKING:

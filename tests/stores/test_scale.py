@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_kms_secrets import aws as aws_module
+from django_kms_secrets import deadline
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.credstash.table import PAGES_ALONE, SEGMENTS
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
@@ -106,7 +106,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("botocore.endpoint.time", Clock)
     monkeypatch.setattr(client, "_pause", lambda *_: 0.0)
-    monkeypatch.setattr(aws_module, "_THROTTLED_PAUSE", 0.01)
+    monkeypatch.setattr(deadline, "_THROTTLED_PAUSE", 0.01)
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -136,7 +136,7 @@ def test_one_data_key_that_is_throttled_for_ever_is_an_error_and_no_partial_resu
         return (400, "ThrottlingException") if body["CiphertextBlob"] in chosen else None
 
     aws.faults.append(throttled)
-    credstash.timeouts = aws_module.Timeouts(overall=1.5)
+    credstash.timeouts = deadline.Timeouts(overall=1.5)
     with pytest.raises(StoreUnavailable, match=r"Decrypt was refused .*: too many requests"):
         credstash.get_many(None)
 
@@ -218,9 +218,9 @@ def test_what_is_done_of_batches_is_shown_in_records(aws):
 def test_a_listing_has_the_time_of_as_many_records_as_it_is_long(aws, monkeypatch):
     """Known while it is read: each page may take what the records up to there may."""
     limits: list[float] = []
-    original = aws_module.Deadline.lengthen
+    original = deadline.Deadline.lengthen
 
-    def lengthen(self: aws_module.Deadline, seconds: float) -> None:
+    def lengthen(self: deadline.Deadline, seconds: float) -> None:
         original(self, seconds)
         limits.append(self.seconds)
 
@@ -232,7 +232,7 @@ def test_a_listing_has_the_time_of_as_many_records_as_it_is_long(aws, monkeypatc
         more = {"NextToken": str(page + 1)} if page < 24 else {}
         return 200, {"SecretList": entries, **more}
 
-    monkeypatch.setattr(aws_module.Deadline, "lengthen", lengthen)
+    monkeypatch.setattr(deadline.Deadline, "lengthen", lengthen)
     aws.faults.append(listed)
     with (
         SecretsManagerStore(prefix="n/", timeout=20) as store,

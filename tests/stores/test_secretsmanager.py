@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_kms_secrets.aws import POOL_SIZE
 from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+from django_kms_secrets.deadline import POOL_SIZE
 from django_kms_secrets.exceptions import (
     AccessDenied,
     DecryptionError,
@@ -221,6 +221,13 @@ def test_a_document_without_a_value_is_filled_by_setup(account):
         assert store.get_many(None) == {}
         store.put("A", "x")
         assert store.get("A").value == "x"
+
+
+def test_an_empty_region_is_the_default_one(document):
+    document.put("A", "1")
+    with SecretsManagerStore(secret_id=DOCUMENT, region_name="", transport="boto3") as same:
+        assert same.get("A").value == "1"
+        assert same.region_name == document.region_name
 
 
 def test_a_document_may_be_named_by_its_arn(document, account):

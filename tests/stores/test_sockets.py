@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_kms_secrets.aws import POOL_SIZE
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+from django_kms_secrets.deadline import POOL_SIZE
 
 from ..server.keeping import KeepingServer
 

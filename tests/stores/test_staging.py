@@ -213,6 +213,17 @@ def test_a_deleted_name_has_no_stages_when_it_comes_back(store: Any) -> None:
 
 
 @staged
+def test_a_deletion_takes_no_stages_of_another_name(store: Any) -> None:
+    """A name that begins as another one does, with a dot after it, is a name of its own."""
+    store.put("app.key", "old")
+    store.put("app", "text")
+    store.rotate("app.key", "new", expected=store.get("app.key").version)
+    store.stage("app.key", "next")
+    store.delete("app")
+    assert values(store, "app.key") == {CURRENT: "new", PREVIOUS: "old", PENDING: "next"}
+
+
+@staged
 def test_a_rotation_at_once_keeps_the_value_before_until_it_is_retired(store: Any) -> None:
     """Whatever else is written: sessions of the old key are honoured."""
     store.put("OTHER", "x")

@@ -98,6 +98,7 @@ def test_refused_by_the_store(store: BaseStore, value: str) -> None:
     for action in (
         lambda: store.put("not\na name", value),
         lambda: store.put_many({"B": value, "not\na name": value}),
+        lambda: store.apply({"B": value, "not\na name": value}, ["A"]),
         lambda: store.put("A", value, expected="x" * 36),
         lambda: store.rotate("A", value, expected="x" * 36),
     ):

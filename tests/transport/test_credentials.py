@@ -7,10 +7,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore
 import pytest
+from packaging.version import Version
 
 from django_kms_secrets import AccessDenied, transport
-from django_kms_secrets.aws import Timeouts, open_readers, open_services
+from django_kms_secrets.aws import open_readers, open_services
+from django_kms_secrets.deadline import Timeouts
 from django_kms_secrets.transport import client, credentials
 
 from ..server.scripted import ScriptedServer, reply
@@ -223,7 +226,10 @@ def test_an_agent_may_be_where_botocore_lets_it_be(url, set_environment):
     variable = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
     set_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=url)
     reason = credentials.why_not(os.environ)
-    assert (reason == "") is known() is HOSTS[url]
+    assert (reason == "") is HOSTS[url]
+    # https, anywhere, since botocore 1.43: what it did not know before is no harm.
+    if not url.startswith("https:") or Version(botocore.__version__) >= Version("1.43"):
+        assert known() is HOSTS[url]
     assert reason in ("", f"{variable} is no URL of a container's agent")
 
 

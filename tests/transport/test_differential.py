@@ -10,11 +10,13 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import botocore
 import pytest
+from packaging.version import Version
 
-from django_kms_secrets.aws import Deadline
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
+from django_kms_secrets.deadline import Deadline
 from django_kms_secrets.exceptions import SecretsError, StoreUnavailable
 from django_kms_secrets.transport import client
 
@@ -146,7 +148,6 @@ REFUSALS: list[Refusal] = [
     (400, "InvalidRequestException#it was marked for deletion"),
     (400, "DecryptionFailure"),
     (400, {"__type": "com.amazonaws.x#ValidationException"}),
-    (400, {"__type": "aws.y#Other:http://internal.amazon.com/"}),
     (400, {"__type": "AccessDeniedException", "Message": "upper"}),
     (400, {"__type": "AccessDeniedException", "message": "lower", "Message": "upper"}),
     (400, {"nothing": "known"}),
@@ -154,6 +155,9 @@ REFUSALS: list[Refusal] = [
     (307, {"message": "elsewhere"}),
     (404, {}),
 ]
+# botocore 1.36 still takes the address for a part of the code; 1.40 does not.
+if Version(botocore.__version__) >= Version("1.40"):
+    REFUSALS.append((400, {"__type": "aws.y#Other:http://internal.amazon.com/"}))
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)

@@ -113,6 +113,8 @@ def test_the_table_of_credstashs_own_variable(monkeypatch):
         ("credstash", "not the URL of a store", "credstash://, secretsmanager://"),
         (f"{MARKER}:x", "not the URL of a store", "credstash://"),
         (f"credstash://u:{MARKER}@[bad", "the credstash:// URL is not valid", "%5B"),
+        (f"credstash://?document=site#{MARKER}", "the credstash:// URL ends at a #", "%23"),
+        (f"file://a.json#{MARKER}", "the file:// URL ends at a #", "%23"),
         ("credstash://t?context=prod", "not a dict of non-empty strings", "context.env=production"),
         ("locmem://?names=", "NAMES is not a list", "SECRET_KEY"),
         (f"postgres://u:{MARKER}@h/d", "not the URL of a store", "credstash://"),

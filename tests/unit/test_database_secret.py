@@ -605,19 +605,19 @@ def open_with(credentials):
 def connect():
     return secret.connect(open_with, Credentials("notes", "old"), lambda exc: True)
 reading, go_on = threading.Event(), threading.Event()
-fetch = Secrets._fetch
+fetch = Secrets._fetch_anew
 def slow(self, *names):
     reading.set()
     go_on.wait(20)
     return fetch(self, *names)
-Secrets._fetch = slow
+Secrets._fetch_anew = slow
 thread = threading.Thread(target=connect)
 thread.start()
 reading.wait(20)
 pid = os.fork()
 if pid == 0:
     signal.alarm(20)
-    Secrets._fetch = fetch
+    Secrets._fetch_anew = fetch
     os._exit(0 if connect().password == "new" else 1)
 print(os.waitpid(pid, 0)[1])
 go_on.set()

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from . import test_imports
 from .test_imports import imported, modules
@@ -20,20 +22,27 @@ SETUP = Path(__file__).parents[2] / "setup.cfg"
 # An extra that brings a command for people: it is started, not imported.
 COMMANDS = {"credstash"}
 
+# A plugin, which only the program imports whose plugin it is.
+PLUGINS = {"pytest_plugin.py": "pytest"}
+
 
 def normalized(name: str) -> str:
     """A distribution's name as PyPI compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def declared(setup: Path) -> set[str]:
-    """The distributions that a setup.cfg requires, those of its extras too."""
+def requirements(setup: Path) -> list[Requirement]:
+    """What a setup.cfg requires, in its extras too."""
     parser = configparser.ConfigParser()
     parser.read_string(setup.read_text("utf-8"))
     required = [parser["options"]["install_requires"]]
     required += parser["options.extras_require"].values()
-    lines = [line for text in required for line in text.splitlines() if line]
-    return {normalized(re.match(r"[\w.-]+", line).group()) for line in lines}
+    return [Requirement(line) for text in required for line in text.splitlines() if line]
+
+
+def declared(setup: Path) -> set[str]:
+    """The distributions that a setup.cfg requires, those of its extras too."""
+    return {normalized(requirement.name) for requirement in requirements(setup)}
 
 
 def imported_by_name(path: Path) -> set[str]:
@@ -50,9 +59,10 @@ def imported_by_name(path: Path) -> set[str]:
 def third_party() -> set[str]:
     """The top-level modules of others that the package imports at run time."""
     names = {
-        name.partition(".")[0]
+        root
         for path in modules()
         for name in imported(path, runtime=True) | imported_by_name(path)
+        if (root := name.partition(".")[0]) != PLUGINS.get(path.name)
     }
     return names - set(sys.stdlib_module_names) - {"django_kms_secrets"}
 
@@ -65,9 +75,9 @@ def _installed() -> dict[str, set[str]]:
     """
     found: dict[str, set[str]] = {}
     for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]  # parses the file anew whenever it is asked
         for file in distribution.files or ():
-            module = file.parts[0].partition(".")[0]
-            found.setdefault(module, set()).add(distribution.metadata["Name"])
+            found.setdefault(file.parts[0].partition(".")[0], set()).add(name)
     return found
 
 
@@ -104,6 +114,19 @@ def test_the_exceptions_are_commands(name: str) -> None:
     assert any(file.parent.name in {"bin", "Scripts"} for file in files)
 
 
+def test_the_oldest_versions_are_those_that_are_tested() -> None:
+    """What setup.cfg permits, the environment `lowest` has: no bound is a guess."""
+    text = SETUP.with_name("tests").joinpath("lowest.txt").read_text("utf-8")
+    tested = [Requirement(line) for line in text.splitlines() if line[0] != "#"]
+    assert {str(each.specifier)[:2] for each in tested} == {"=="}
+    assert {str(each.specifier)[:2] for each in requirements(SETUP)} == {">="}
+    assert _versions(tested) == _versions(requirements(SETUP))
+
+
+def _versions(listed: list[Requirement]) -> dict[str, Version]:
+    return {normalized(each.name): Version(str(each.specifier)[2:]) for each in listed}
+
+
 SETUP_OF_TWO = """
 [options]
 install_requires =
@@ -134,8 +157,17 @@ yaml =
             set(),
             {"cryptography"},
         ),
+        ("import django, cryptography, yaml, pytest\n", {"pytest"}, set()),
     ],
-    ids=["agrees", "unused", "undeclared", "by-name", "not-installed", "types-only"],
+    ids=[
+        "agrees",
+        "unused",
+        "undeclared",
+        "by-name",
+        "not-installed",
+        "types-only",
+        "not-a-plugin",
+    ],
 )
 def test_the_rules_see_what_they_forbid(
     text: str,

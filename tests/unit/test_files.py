@@ -410,6 +410,33 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
         pass
 
 
+def test_a_process_that_was_forked_meanwhile_keeps_no_lock(tmp_path):
+    """As a server's worker, while another thread of the server writes."""
+    code = """
+import os, signal, sys
+from pathlib import Path
+from django_kms_secrets import files
+files.LOCK_SECONDS = 0.5
+with files.locked(Path(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        signal.pause()
+try:
+    with files.locked(Path(sys.argv[1])):
+        print("free")
+finally:
+    os.kill(child, signal.SIGKILL)
+"""
+    argv = [sys.executable, "-c", code, tmp_path]
+    assert subprocess.run(argv, capture_output=True, text=True).stdout == "free\n"
+
+
+def test_a_lock_on_a_file_makes_it_for_its_owner_alone(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path, os.O_RDWR | os.O_CREAT):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_lock_that_is_never_given_back_is_an_error_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
     with (

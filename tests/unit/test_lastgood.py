@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import re
+import select
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +28,7 @@ from django_kms_secrets import (
     SecretsError,
     StoreNotReady,
     StoreUnavailable,
+    files,
     lastgood,
     load,
     loader,
@@ -390,6 +395,183 @@ class TestRevocation:
         assert path.exists()
 
 
+#: A process whose store answers, when it is asked, what its stdin says.
+PROCESS = """
+import sys
+from django_kms_secrets import AccessDenied, StoreUnavailable, load
+from django_kms_secrets.backends.locmem import LocMemStore
+from django_kms_secrets.types import Secret, SecretStr
+
+class Store(LocMemStore):
+    is_local = False
+
+    def _answer(self):
+        print("asked", flush=True)
+        answer, _, found = input().partition(" ")
+        if answer == "refuse":
+            raise AccessDenied("refused")
+        if answer == "out":
+            raise StoreUnavailable("it does not answer")
+        return {name: Secret(name, SecretStr(f"{name}-marker"), "1") for name in found.split()}
+
+    def get_many(self, names):
+        return self._answer()
+
+    def get_stages(self, name):
+        return dict(zip(["PENDING"], self._answer().values()))
+
+if __name__ == "__main__":
+    secrets = load({
+        "BACKEND": "process.Store",
+        "LAST_KNOWN_GOOD": {"path": sys.argv[1], "max_age": 3600},
+    })
+    try:
+        print(*sorted(secrets), flush=True)
+        for name in sys.argv[2:]:
+            if name.startswith("anew:"):
+                secrets.refresh(name.removeprefix("anew:"))
+            else:
+                secrets.fallbacks(name)
+    except (AccessDenied, StoreUnavailable) as exc:
+        print(type(exc).__name__, flush=True)
+"""
+
+
+class Process:
+    """One that has asked its store."""
+
+    def __init__(self, *argv):
+        self.process = subprocess.Popen(
+            [sys.executable, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.line() == "asked"
+
+    def line(self):
+        """What it says next; "" at its end."""
+        return self.process.stdout.readline().strip()
+
+    def says_nothing(self):
+        return not select.select([self.process.stdout], [], [], 0.5)[0]
+
+    def answered(self, answer):
+        """Has its store answer."""
+        print(answer, file=self.process.stdin, flush=True)
+
+    def after(self, answer):
+        """What it says after an answer."""
+        self.answered(answer)
+        return self.line()
+
+    def end(self):
+        self.process.communicate()
+        assert self.process.returncode == 0
+
+
+class TestManyProcesses:
+    @pytest.fixture
+    def begin(self, path, tmp_path):
+        """Begins one; it wants the fallbacks of some names too, or reads some anew."""
+        (tmp_path / "process.py").write_text(PROCESS)
+        running = []
+
+        def begun(*wanted):
+            running.append(Process(tmp_path / "process.py", path, *wanted))
+            return running[-1]
+
+        yield begun
+        for process in running:
+            process.end()
+
+    def test_what_was_read_before_a_refusal(self, begin, path):
+        """It is not kept after it, whoever read it."""
+        slow = begin()
+        assert begin().after("refuse") == "AccessDenied"
+        assert slow.after("values A") == "A", "it has its values"
+        assert not path.exists()
+        assert begin().after("out") == "StoreUnavailable"
+
+    def test_what_was_staged_before_a_refusal(self, begin):
+        """The current values do not come back with the fallbacks of one of them."""
+        slow = begin("A")
+        assert slow.after("values A") == "A"
+        assert slow.line() == "asked"
+        assert begin().after("refuse") == "AccessDenied"
+        assert slow.after("values A") == ""
+        assert begin().after("out") == "StoreUnavailable"
+
+    def test_what_is_read_after_a_refusal(self, begin):
+        """It is good again."""
+        assert begin().after("refuse") == "AccessDenied"
+        assert begin().after("values A") == "A"
+        assert begin().after("out") == "A"
+
+    def test_what_was_read_before_a_deletion(self, begin):
+        """The copy goes by who asked last, and not by who was answered last."""
+        slow, staged = begin(), begin("A")
+        assert staged.after("values A B") == "A B"
+        assert staged.line() == "asked"
+        assert begin().after("values B") == "B"
+        assert slow.after("values A B") == "A B"
+        assert staged.after("values A") == ""
+        assert begin().after("out") == "B"
+
+    @pytest.mark.parametrize("meanwhile", ["refuse", "values B"])
+    def test_one_name_that_was_read_before_that(self, begin, meanwhile):
+        """A name that is read anew goes by the same moments as all of them."""
+        slow = begin("anew:A")
+        assert slow.after("values A B") == "A B"
+        assert slow.line() == "asked"
+        begin().after(meanwhile)
+        assert begin().after("values B") == "B"
+        assert slow.after("values A") == ""
+        assert begin().after("out") == "B"
+
+    @pytest.mark.parametrize("removed, served", [(False, "B"), (True, "StoreUnavailable")])
+    def test_all_names_that_were_read_before_one(self, begin, path, removed, served):
+        """What was gone when it was read anew does not come back with the rest."""
+        first, slow = begin("anew:A"), begin()
+        assert first.after("values A B") == "A B"
+        assert first.line() == "asked"
+        if removed:
+            path.unlink()
+        assert first.after("values") == ""
+        assert slow.after("values A B") == "A B"
+        assert begin().after("out") == served
+
+    def test_single_names_that_were_read_side_by_side(self, begin):
+        """Each goes by its own moments: of one the last read counts, and none hides another's."""
+        slow, other, last = begin("anew:A"), begin("anew:B"), begin("anew:A")
+        for process in (slow, other, last):
+            assert process.after("values A B C") == "A B C"
+            assert process.line() == "asked"
+        assert last.after("values") == ""
+        assert slow.after("values A") == ""
+        assert other.after("values") == ""
+        assert begin().after("out") == "C"
+
+    def test_one_writes_at_a_time(self, begin, path):
+        """From reading the copy to writing it."""
+        second = begin()
+        with path.with_name(f".copy.{os.geteuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            second.answered("values A")
+            assert second.says_nothing()
+            refused = begin()
+            assert refused.after("refuse") == "AccessDenied", "which waits for nobody"
+        assert second.line() == "A"
+        assert not path.exists()
+
+    def test_a_copy_that_came_late(self, begin, path):
+        """Between the look at what was refused and the write: it is there, and is not used."""
+        assert begin().after("values A") == "A"
+        late = path.read_bytes()
+        assert begin().after("refuse") == "AccessDenied"
+        path.write_bytes(late)
+        path.chmod(0o600)
+        assert begin().after("out") == "StoreUnavailable"
+        assert not path.exists()
+
+
 class TestAge:
     def test_max_age(self, source, outage, path, caplog):
         """A copy that is older is not used, and does not stay."""
@@ -451,15 +633,20 @@ class TestFile:
         assert path.read_text() == before
         assert "which is not in memory" in caplog.text
 
-    def test_for_its_owner(self, source, path):
+    def test_for_its_owner(self, source, outage, path):
         """Nobody else can read it, whatever the umask."""
         before = os.umask(0)
         try:
             written(source)
+            outage(AccessDenied("refused"))
+            with pytest.raises(AccessDenied):
+                load(source)["A"]
+            outage()
+            written(source)
         finally:
             os.umask(before)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        assert modes == dict.fromkeys(("copy", "copy.refused", f".copy.{os.geteuid()}.lock"), 0o600)
 
     @pytest.mark.parametrize(
         "spoil, reason",
@@ -471,6 +658,7 @@ class TestFile:
             (lambda path: path.write_bytes(b"\xff"), "it is not of the form"),
             (lambda path: change(path, values=lambda _: {"A": 1}), "it is not of the form"),
             (lambda path: change(path, values=lambda _: None), "it is not of the form"),
+            (lambda path: change(path, fetched=lambda _: 10**400), "it is not of the form"),
             (lambda path: (path.unlink(), path.mkdir()), "it is no regular file"),
             (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "it is no regular file"),
             (lambda path: path.rename(path.with_name("b")).parent.joinpath("copy").symlink_to("b"),
@@ -485,6 +673,19 @@ class TestFile:
         assert not starts(source)
         assert reason in caplog.text
         assert VALUE not in caplog.text
+
+    def test_one_that_others_can_read_is_not_used_and_removed_by_a_refusal(
+        self, source, outage, path
+    ):
+        written(source)
+        path.chmod(0o644)
+        outage(OUT)
+        assert not starts(source)
+        assert path.exists()
+        outage(AccessDenied("refused"))
+        with pytest.raises(AccessDenied):
+            load(source)["A"]
+        assert not path.exists()
 
     def test_of_another_user(self, source, outage, path, monkeypatch, caplog):
         """Of another user than root: seen by the owner that the file says."""
@@ -535,6 +736,15 @@ class TestFile:
 
 
 class TestConfiguration:
+    def test_another_process_was_stopped_in_a_write(self, source, path, caplog, monkeypatch):
+        """It is waited for, and then done without: a site starts."""
+        monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+        with path.with_name(f".copy.{os.geteuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert load(source)["A"] == VALUE
+        assert "is not kept: another process has kept" in caplog.text
+        assert not path.exists()
+
     def test_a_path_that_is_not_in_memory(self, source):
         """It is an error of the configuration, when it is loaded."""
         source["LAST_KNOWN_GOOD"]["path"] = "/proc/copy"

@@ -444,8 +444,12 @@ class TestMaxAge:
         secrets_changed.disconnect(receive)
         assert heard == [{"DB"}, {"A"}]
 
-    @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "soon"])
     def test_no_number_of_seconds(self, seconds):
         """An age that cannot be is an error at load."""
         with pytest.raises(SecretsError, match="not a number of seconds above 0"):
             load(CONFIG, max_age=seconds)
+
+    def test_seconds_of_the_environment(self):
+        """They are text there."""
+        assert load(CONFIG, max_age="900")._max_age == 900.0

@@ -505,9 +505,9 @@ class TestFile:
 
 READS = """
 import sys
-import django_kms_secrets
+from django_kms_secrets import load
 before = set(sys.modules)
-value = str(django_kms_secrets.load("credstash://credential-store")["A"])
+value = str(load("credstash://credential-store")["A"])
 print(value, sorted(set(sys.modules) - before))
 """
 

@@ -68,7 +68,8 @@ class TableDocument(Document):
 
     def put_version(self, name: str, value: str, version: str, comment: str) -> SecretVersion:
         """Like `put`; the number and the comment are those of the whole document."""
-        contents = self._changed({name: value})
+        contents = self.read()
+        self._change(contents, {name: value})
         return self._write(contents, [name], version, comment)._replace(name=name)
 
     def versions(self, name: str) -> list[SecretVersion]:

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import Deadline, Timeouts
+from ...deadline import Deadline, Timeouts
 from ...exceptions import (
     AccessDenied,
     DecryptionError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 #: How long a new table may take to become active (seconds).
 TABLE_SECONDS = 120.0
@@ -189,36 +189,30 @@ class Names:
         names = list(values)
         # A name that shall be absent, too: DynamoDB looks only at the item that is written, version
         # 1, and of a name whose old versions were retired that one is free.
-        latest = self._latest(names)
+        newest = self._run_parts([partial(self._newest_version, name) for name in names])
+        latest = dict(zip(names, newest, strict=True))
         expect_all(expected, latest, self)
-        seals = [partial(self._sealed_after, latest[name], name, values[name]) for name in names]
-        items = [
-            item
-            for start in range(0, len(seals), TRANSACTION_ITEMS)
-            for item in self._run(
-                seals[start : start + TRANSACTION_ITEMS], done=self._shown(start, len(seals))
-            )
-        ]
+        items = self._run_parts(
+            [partial(self._sealed_after, latest[name], name, values[name]) for name in names],
+            self._show,
+        )
         return put_runs(transactions(items), self._put_run)
 
-    def _latest(self, names: Sequence[str]) -> dict[str, str]:
-        """Of each name the newest version, or `ABSENT`."""
-        found = [
-            version
-            for start in range(0, len(names), TRANSACTION_ITEMS)
-            for version in self._run(
-                [
-                    partial(self._newest_version, name)
-                    for name in names[start : start + TRANSACTION_ITEMS]
-                ]
+    def _run_parts(
+        self, tasks: Sequence[Callable[[], T]], show: Callable[[int, int], object] | None = None
+    ) -> list[T]:
+        """Run as many as a transaction has records, and then the next: each has the time limit."""
+
+        def shown(show: Callable[[int, int], object], before: int) -> Callable[[int, int], object]:
+            return lambda done, _: show(before + done, len(tasks))
+
+        return [
+            result
+            for start in range(0, len(tasks), TRANSACTION_ITEMS)
+            for result in self._run(
+                tasks[start : start + TRANSACTION_ITEMS], done=show and shown(show, start)
             )
         ]
-        return dict(zip(names, found, strict=True))
-
-    def _shown(self, before: int, total: int) -> Callable[[int, int], object] | None:
-        """`show` for a part of the records, before which so many were done."""
-        show = self._show
-        return show and (lambda done, _: show(before + done, total))
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 
 #: On items of the table. Who writes counts versions, so Query is always one of them.
-ITEMS = {
+ITEMS: dict[str, tuple[str, ...]] = {
     "reader": ("Query",),
     "writer": ("Query", "PutItem"),
     "rotator": ("Query", "PutItem", "DeleteItem", "ConditionCheckItem"),

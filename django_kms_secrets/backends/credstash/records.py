@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .keys import DataKey, DataKeys
     from .table import Item
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 
 class Contexts(NamedTuple):
@@ -132,21 +132,23 @@ class Records:
                 where,
                 WIDTH,
             )
-        text, reason = None, "its contents are not UTF-8 text"
+        opened, reason = None, "its contents are not UTF-8 text"
         try:
             record = envelope.decode(item)
             data_key, former = self._data_key(record.key, name, version, where)
             text = secret_text(envelope.unseal(record, data_key=data_key.plain))
+            if text is not None:
+                opened = Opened(Secret(name, text, version), data_key.key_id, former)
         except SecretIntegrityError as exc:
             reason = exc.message
-        if text is None:
+        if opened is None:
             raise SecretIntegrityError(
                 f"{where}: {reason}",
                 hint="the record was damaged or tampered with; `secrets history` lists older "
                 "versions, `secrets put` writes a new one",
                 names=[name],
             )
-        return Opened(Secret(name, text, version), data_key.key_id, former)
+        return opened
 
     def kms_key(self, name: str) -> str:
         """The ARN of the KMS key that a new record of a name gets.

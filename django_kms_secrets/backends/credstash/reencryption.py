@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .records import Opened, Records
     from .table import Item, Table
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 
 class Reencryption:

@@ -5,23 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ... import envelope
-from ...aws import (
-    TIMEOUTS,
-    Deadline,
-    Service,
-    Timeouts,
-    checked_transport,
-    open_readers,
-    open_services,
-    run_all,
-)
+from ...aws import Service, checked_transport, open_readers, open_services
+from ...deadline import TIMEOUTS, Deadline, Timeouts, run_all
 from ...exceptions import SecretsError
 from ...transport import AUTO
 from ...types import CURRENT, Secret, SecretVersion, masked
-from ..base import BaseStore, checked
+from ..base import BaseStore, checked, checked_all
 from ..capabilities import (
     Age,
     AgedStore,
@@ -94,7 +86,7 @@ class CredStashStore(
     """
 
     scheme = "credstash"
-    dict_options = ("context", "former_context")
+    dict_options: ClassVar[tuple[str, ...]] = ("context", "former_context")
 
     def __init__(
         self,
@@ -116,15 +108,15 @@ class CredStashStore(
         read_timeout: float | str = TIMEOUTS.read,
         transport: str = AUTO,
     ) -> None:
-        self.table = table or os.environ.get("CREDSTASH_DEFAULT_TABLE") or "credential-store"
+        self.table: str = table or os.environ.get("CREDSTASH_DEFAULT_TABLE") or "credential-store"
         self.key_id = key_id
         self.region_name = region_name
         self.kms_region_name = kms_region_name
         self.profile_name = profile_name
         self.endpoint_url = endpoint_url
-        self.context = _checked_context("context", context or {})
-        self.bind_to_name = _checked_flag("bind_to_name", bind_to_name)
-        self.former_context = (
+        self.context: dict[str, str] = _checked_context("context", context or {})
+        self.bind_to_name: bool = _checked_flag("bind_to_name", bind_to_name)
+        self.former_context: dict[str, str] | None = (
             None
             if former_context is None
             else _checked_context("former_context", former_context or {})
@@ -134,7 +126,7 @@ class CredStashStore(
                 "with bind_to_name the encryption context has name and version of its own",
                 hint='take them out of OPTIONS["context"]',
             )
-        self.digest = _checked_digest(digest)
+        self.digest: str = _checked_digest(digest)
         if document and prefix:
             raise SecretsError(
                 "CredStashStore takes document or prefix, not both",
@@ -144,8 +136,8 @@ class CredStashStore(
             checked(document)
         self.prefix = prefix
         self.document = document
-        self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
-        self.transport = checked_transport(transport)
+        self.timeouts: Timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport: str = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -276,9 +268,24 @@ class CredStashStore(
             SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
-        for name, value in values.items():
-            checked(name, value)
+        checked_all(values)
         return self._names.put_many(values, expected)
+
+    def apply(
+        self,
+        values: Mapping[str, str],
+        removals: Iterable[str],
+        *,
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
+        """A document: as `put`, all in one write. Records: `put_many`, and a `delete` of each."""
+        values = masked(dict(values))
+        names = self._names
+        if not isinstance(names, TableDocument):
+            super().apply(values, removals, expected=expected)
+            return
+        checked_all(values)
+        names.apply(values, removals, expected)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version; a document loses the name."""

@@ -352,12 +352,11 @@ class Api:
         )
         again = [failure["SecretId"] for failure in failures if self._is_throttled(failure)]
         if len(reply["SecretValues"]) + len(failures) != len(secret_ids):
-            error = StoreUnavailable(
+            raise StoreUnavailable(
                 f"BatchGetSecretValue of {self._service.place} did not answer for every secret",
                 hint="try again",
+                is_outage=False,
             )
-            error.is_outage = False
-            raise error
         if not {entry["Name"] for entry in reply["SecretValues"]} <= set(secret_ids):
             raise self._service.mixed_up("BatchGetSecretValue")
         found = [self._current(entry) for entry in reply["SecretValues"]]

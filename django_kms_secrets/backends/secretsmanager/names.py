@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .api import Api
     from .document import SecretDocument
 
-logger = logging.getLogger("django_kms_secrets")
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 
 class Names:
@@ -199,7 +199,7 @@ class Names:
                 return self._api.put(secret_id, value)
             return self._api.create(secret_id, value, self._key_id)
         except VersionConflict as exc:
-            conflict = exc
+            conflict, deleted = exc, False
         except WaitsForDeletion:
             conflict, deleted = None, True
         except SecretNotFound:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: On the document.
-DOCUMENT = {
+DOCUMENT: dict[str, tuple[str, ...]] = {
     "reader": ("GetSecretValue",),
     "writer": ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"),
     "rotator": (
@@ -27,7 +27,7 @@ DOCUMENT = {
 }
 DOCUMENT["admin"] = (*DOCUMENT["rotator"], "CreateSecret", "RestoreSecret")
 #: On secrets of their own.
-NAMES = {
+NAMES: dict[str, tuple[str, ...]] = {
     "reader": ("GetSecretValue",),
     "writer": (
         "CreateSecret",
@@ -41,7 +41,7 @@ NAMES = {
 }
 NAMES["admin"] = (*DOCUMENT["rotator"], "CreateSecret", "RestoreSecret", "DeleteSecret")
 #: On a KMS key that is not the service's own.
-KEY = {
+KEY: dict[str, tuple[str, ...]] = {
     "reader": ("Decrypt",),
     "writer": ("Decrypt", "GenerateDataKey"),
     "rotator": ("Decrypt", "Encrypt", "GenerateDataKey"),

@@ -5,20 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...aws import (
-    TIMEOUTS,
-    Deadline,
-    Service,
-    Timeouts,
-    checked_transport,
-    open_readers,
-    open_services,
-    run_all,
-)
+from ...aws import Service, checked_transport, open_readers, open_services
+from ...deadline import TIMEOUTS, Deadline, Timeouts, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, not_found
+from ..base import BaseStore, checked, checked_all, not_found
 from ..capabilities import (
     Age,
     AgedStore,
@@ -91,14 +83,14 @@ class SecretsManagerStore(
                 hint="secret_id for one JSON document, prefix for one secret per name",
             )
         self.secret_id = secret_id
-        self.prefix = prefix or ""
+        self.prefix: str = prefix or ""
         self.key_id = key_id
         self.region_name = region_name
         self.profile_name = profile_name
         self.endpoint_url = endpoint_url
-        self.recovery_days = _checked_days(recovery_days)
-        self.timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
-        self.transport = checked_transport(transport)
+        self.recovery_days: int = _checked_days(recovery_days)
+        self.timeouts: Timeouts = Timeouts.from_options(timeout, connect_timeout, read_timeout)
+        self.transport: str = checked_transport(transport)
         self._services: list[Service] = []
 
     @classmethod
@@ -202,8 +194,7 @@ class SecretsManagerStore(
                 begins.
         """
         values = masked(dict(values))
-        for name, value in values.items():
-            checked(name, value)
+        checked_all(values)
         if self.secret_id:
             return self._do(lambda names: names.put_many(values, expected))
         return self._put_each(values, expected)
@@ -225,6 +216,21 @@ class SecretsManagerStore(
         if writes.failed:
             raise writes.error()
         return [writes.stored[name] for name in values]
+
+    def apply(
+        self,
+        values: Mapping[str, str],
+        removals: Iterable[str],
+        *,
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
+        """A document: as `put`, all in one write. A prefix: `put_many`, and a `delete` of each."""
+        values = masked(dict(values))
+        if not self.secret_id:
+            super().apply(values, removals, expected=expected)
+            return
+        checked_all(values)
+        self._ask(lambda api: self._document(api).apply(values, removals, expected))
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""
@@ -359,6 +365,11 @@ class SecretsManagerStore(
         tasks = self._ask(lambda api: api.run([partial(one, api, name) for name in ordered]))
         return [name for name, waits in zip(ordered, tasks, strict=True) if waits]
 
+    @property
+    def knows_ages_by_listing(self) -> bool:
+        """Of a document; for a name the service has to be asked when its value was written."""
+        return bool(self.secret_id)
+
     def ages(self, entries: Sequence[SecretVersion]) -> Mapping[str, Age]:
         """A prefix: DescribeSecret and ListSecretVersionIds for each name. A document: nothing."""
         return self._ask(lambda api: self._names(api).ages(entries), count=len(entries))
@@ -410,8 +421,11 @@ class SecretsManagerStore(
 
     def _names(self, api: Api) -> Names | SecretDocument:
         if self.secret_id:
-            return SecretDocument(api, self.secret_id, self.key_id)
+            return self._document(api)
         return Names(api, self.prefix, self.key_id, self.recovery_days)
+
+    def _document(self, api: Api) -> SecretDocument:
+        return SecretDocument(api, self.secret_id, self.key_id)
 
 
 def _not_reencrypted(failed: Mapping[str, SecretsError], place: str) -> SecretsError:
