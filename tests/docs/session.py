@@ -7,16 +7,25 @@ import os
 import re
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .pages import commands
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .pages import Block, Page
 
 #: What the pages show in the place of what differs from run to run.
 SHOWN_ENDPOINT = "http://127.0.0.1:5000"
+SHOWN_PORT = "-p 5000"
+
+#: How long a server of a second terminal may take to answer, in seconds.
+PATIENCE = 300
 
 _DONE = "@@done@@"
 
@@ -43,16 +52,22 @@ class Session:
 
     Args:
         directory: where; empty.
-        endpoint: the embedded AWS.
+        endpoint: the embedded AWS, or where the page starts one of its own.
+        environment: of the shell; this process's, with its Python first in PATH, if left out.
+        wheel: what `pip install django-kms-secrets` installs.
     """
 
-    def __init__(self, directory: Path, endpoint: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        endpoint: str,
+        environment: Mapping[str, str] | None = None,
+        wheel: Path | None = None,
+    ) -> None:
         self._directory = directory
         self._endpoint = endpoint
-        environment = dict(os.environ)
-        environment["PATH"] = os.pathsep.join(
-            [str(Path(sys.executable).parent), os.environ["PATH"]]
-        )
+        self._wheel = wheel
+        environment = dict(environment or with_this_python(os.environ))
         # PYTHONPATH would let a page import what only the tests have.
         environment.pop("PYTHONPATH", None)
         environment["PYTHONWARNINGS"] = "default"
@@ -76,7 +91,8 @@ class Session:
         )
 
     def close(self) -> None:
-        """End both."""
+        """End both, and what was left running."""
+        self.run_command("kill $(jobs -p) 2>/dev/null; wait")
         for process in (self._shell, self._python):
             process.communicate(timeout=10)
 
@@ -110,6 +126,9 @@ class Session:
         elif block.language == "pycon" or (block.language == "python" and block.mark == "run"):
             failure = self.run_python(block.language, block.text, where)
             assert not failure, f"{where}\n{failure}"
+        elif block.mark == "second terminal":
+            for command, _ in commands(block.text):
+                self._leave_running(command)
         elif block.language == "console" and block.mark != "skip":
             for command, shown in commands(block.text):
                 self._check(command, shown, where)
@@ -122,7 +141,7 @@ class Session:
 
     def run_command(self, command: str) -> tuple[str, int]:
         """Run a command in the shell; gives what it printed, and its exit code."""
-        here = command.replace(SHOWN_ENDPOINT, self._endpoint)
+        here = self._as_meant(command)
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._shell.stdin.write(f"{{ {here}\n}} </dev/null\nprintf '\\n{_DONE} %s\\n' $?\n")
@@ -135,6 +154,14 @@ class Session:
             lines.append(line)
         raise AssertionError(f"the shell ended at: {command}")
 
+    def _leave_running(self, command: str) -> None:
+        """Start a server beside the shell, and wait until it answers."""
+        self.run_command(f"{command} >/dev/null 2>&1 &")
+        latest = time.monotonic() + PATIENCE
+        while not _answers(self._endpoint):
+            assert time.monotonic() < latest, f"nothing answers at {self._endpoint}: {command}"
+            time.sleep(0.1)
+
     def _check(self, command: str, shown: str, where: str) -> None:
         output, code = self.run_command(command)
         failed = bool(
@@ -144,6 +171,13 @@ class Session:
         assert (code != 0) == failed, detail
         if shown:
             assert matches(shown, output), f"{detail}\nthe page shows:\n{shown}"
+
+    def _as_meant(self, command: str) -> str:
+        port = f"-p {self._endpoint.rpartition(':')[2]}"
+        meant = command.replace(SHOWN_ENDPOINT, self._endpoint).replace(SHOWN_PORT, port)
+        if self._wheel:
+            meant = meant.replace("install django-kms-secrets", f"install '{self._wheel}'")
+        return meant
 
     def _as_shown(self, output: str) -> str:
         return output.replace(self._endpoint, SHOWN_ENDPOINT).replace(
@@ -157,6 +191,22 @@ class Session:
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
         return process.stdout.readline()
+
+
+def with_this_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which `python` is the one that runs the tests."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    return {**environment, "PATH": path}
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        urllib.request.urlopen(endpoint, timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def matches(shown: str, output: str) -> bool:

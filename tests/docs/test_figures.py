@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -99,6 +100,26 @@ def test_the_pages_agree() -> None:
     ours, theirs = readme["N secrets of a CredStash table"][:2]
     assert theirs.startswith("2N + 1")
     assert ours.startswith("N + pages")
+
+
+def test_the_pages_name_the_versions_that_were_run() -> None:
+    """The comparison and the README name the versions that the benchmarks were run with."""
+    rows = page("docs/benchmarks.md").table("What was measured")
+    run = {program: version for program, version, _ in rows if program != "django-kms-secrets"}
+    compared = "".join(
+        row[0]
+        for row in page("docs/explanation/comparison.md").table(
+            "Beside others, and when to use them instead"
+        )
+        if row[1].startswith("run")
+    )
+    head = next(line for line in page("README.md").text.splitlines() if "credstash 1." in line)
+    for program in ("credstash", "django-secrets-manager", "pydantic-settings"):
+        assert f"[{program}](" in compared
+        (shown,) = re.findall(rf"{program} ([\d.]+)", head)
+        assert run[program].startswith(shown)
+    versions = re.findall(r"\) ([\d.]+)", compared)
+    assert [version for version in versions if version not in run.values()] == ["0.14"]
 
 
 def test_what_credstash_depends_on() -> None:

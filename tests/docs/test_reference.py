@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import ast
+import graphlib
 import importlib.util
 import inspect
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
+from django.dispatch import Signal
 
 import django_kms_secrets
-from django_kms_secrets import aws, config, envelope, exceptions
+from django_kms_secrets import apps, config, deadline, envelope, exceptions, redaction, signals
 from django_kms_secrets.backends.credstash import table, versions
 from django_kms_secrets.backends.secretsmanager import api
+from django_kms_secrets.cli import arguments
 from django_kms_secrets.cli.main import VERBS, add_verbs
-from django_kms_secrets.formats import dotenv
+from django_kms_secrets.formats import dotenv, tree
+from django_kms_secrets.transport import client
 
 from .pages import DOCS, ROOT, all_pages, commands, page
 
@@ -32,6 +36,12 @@ STORES = [config.read_config(f"{scheme}://?x=").store_class for scheme in config
 _OURS = re.compile(
     r"(?:^|\s)(?:manage\.py secrets|-m django_kms_secrets|\bsecrets)\s+(.*)", re.DOTALL
 )
+
+
+def _sources() -> str:
+    """The text of every module."""
+    paths = sorted(Path(str(django_kms_secrets.__file__)).parent.rglob("*.py"))
+    return "".join(path.read_text("utf-8") for path in paths)
 
 
 def _module(path: Path) -> ModuleType:
@@ -65,18 +75,64 @@ def _literal(value: Any) -> str:
     return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
-def test_every_option_has_a_type_and_a_meaning() -> None:
-    """No cell of an option's row is empty, and seconds are called seconds."""
+#: What the page calls the types of options.
+_TYPES = {
+    "Mapping[str, str]": "dict of str",
+    "os.PathLike[str]": "str or Path",
+    **{name: name for name in ("str", "int", "float", "bool")},
+}
+
+
+def _type(annotation: str) -> str:
+    """As the page says it: without None, and without the text that a URL gives in its place."""
+    kinds = [kind for kind in annotation.split(" | ") if kind != "None"]
+    (kind,) = [kind for kind in kinds if kind != "str"] or kinds
+    return _TYPES[kind]
+
+
+@pytest.mark.parametrize("kind", STORES, ids=lambda kind: kind.__name__)
+def test_types_are_those_of_the_options(kind: type[BaseStore]) -> None:
+    """A store's table has the types that its options are annotated with."""
+    parameters = inspect.signature(kind).parameters.values()
+    rows = page("docs/reference/settings.md").table(kind.__name__)
+    assert [row[1] for row in rows] == [_type(parameter.annotation) for parameter in parameters]
+
+
+def test_every_option_has_a_meaning_and_a_number_its_unit() -> None:
+    """No cell of an option's row is empty, and every number is one of something."""
     settings = page("docs/reference/settings.md")
-    rows = [row for kind in STORES for row in settings.table(kind.__name__)]
+    tables = ["LAST_KNOWN_GOOD", *(kind.__name__ for kind in STORES)]
+    rows = [row for table in tables for row in settings.table(table)]
     assert all(all(row) and len(row) == 4 for row in rows)
-    assert all("seconds" in row[3] for row in rows if "timeout" in row[0])
+    numbers = [row for row in rows if row[1] in {"int", "float"}]
+    assert len(numbers) == 8
+    assert [row for row in numbers if not re.match(r"(seconds|days) ", row[3])] == []
 
 
 def test_keys_of_the_configuration_are_documented() -> None:
     """The first table has the keys that a configuration may have."""
     rows = page("docs/reference/settings.md").table("The configuration")
     assert tuple(row[0].strip("`") for row in rows) == config._KEYS
+
+
+def test_keys_of_last_known_good_are_documented() -> None:
+    """Its table has the keys that it may have, with their types and defaults."""
+    options = config.CopyOptions
+    types = get_type_hints(options)
+    defaults = {name: _literal(value) for name, value in options._field_defaults.items()}
+    rows = page("docs/reference/settings.md").table("LAST_KNOWN_GOOD")
+    assert [tuple(row[:3]) for row in rows] == [
+        (f"`{name}`", types[name].__name__, defaults.get(name, "required"))
+        for name in options._fields
+    ]
+
+
+def test_environment_variables_are_documented() -> None:
+    """The table has every variable of ours, and credstash's, that the package names; no other."""
+    named = set(re.findall(r"\b(?:KMS_SECRETS|CREDSTASH)_[A-Z_]+\b", _sources()))
+    rows = page("docs/reference/settings.md").table("Environment variables")
+    listed = set(re.findall(r"`([A-Z_]+)`", " ".join(row[0] for row in rows)))
+    assert {name for name in listed if not name.startswith("SSL_")} == named - {"CREDSTASH_"}
 
 
 def test_digests_are_documented() -> None:
@@ -118,10 +174,21 @@ def test_offline_values_are_as_documented(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_limits_are_those_of_the_code() -> None:
     """The numbers that the text repeats are the constants of the package."""
-    assert f"{aws.POOL_SIZE} at a time" in page("docs/explanation/fetch.md").text
-    assert f"takes {api.BATCH_IDS} names" in page("docs/explanation/fetch.md").text
+    fetch = page("docs/explanation/fetch.md").text
+    assert f"{deadline.POOL_SIZE} at a time" in fetch
+    assert f"takes {api.BATCH_IDS} names" in fetch
+    first, longest = client._THROTTLED_PAUSE, client._LONGEST_PAUSE
+    assert f"the first pause is up to {first:g} s and the others up to {longest:g} s" in fetch
+    assert f"Beyond that a pause is up to {deadline._THROTTLED_PAUSE:g} s" in fetch
     assert f"{api.VALUE_BYTES:,} bytes" in page("docs/howto/secrets-manager.md").text
     assert f"{versions.WIDTH} digits" in page("docs/explanation/versions.md").text
+    assert f"has {arguments.SECONDS:.0f} seconds" in page("docs/explanation/fetch.md").text
+    assert f"nested {tree.DEEPEST} deep" in page("docs/reference/command.md").text
+    assert f"{envelope.DATA_KEY_BYTES} bytes" in page("docs/glossary.md").text
+    words = {7: "seven"}
+    short = f"fewer than {words[redaction.FLOOR]} characters"
+    for name in ("SECURITY.md", "docs/howto/hide-secrets.md", "docs/explanation/threat-model.md"):
+        assert short in page(name).text
     assert f"up to {table.TRANSACTION_ITEMS} records" in page("docs/howto/credstash.md").text
 
 
@@ -151,12 +218,35 @@ def test_errors_are_documented() -> None:
 
 def test_checks_are_documented() -> None:
     """The table has every id that the checks can give, and no other."""
-    sources = Path(django_kms_secrets.__file__).parent.rglob("*.py")
-    text = "".join(path.read_text("utf-8") for path in sources)
-    ids = re.findall(r'id="(kms_secrets\.\w+)"', text)
+    ids = re.findall(r'id="(kms_secrets\.\w+)"', _sources())
     assert len(ids) == len(set(ids))
     rows = page("docs/reference/checks.md").table("System checks")
     assert sorted(row[0].strip("`") for row in rows) == sorted(set(ids))
+
+
+def test_checks_are_run_when_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check is `--deploy`'s if it is registered so, or is what a store finds in a deployment."""
+    when = {"check": False, "check_deployment": True, "not_for_servers": True}
+    monkeypatch.setattr(
+        apps, "register", lambda check, deploy=False: when.update({check.__name__: deploy})
+    )
+    apps.KmsSecretsConfig.ready(None)  # type: ignore[arg-type] # it only registers
+    expected = {
+        node.value: "`check --deploy`" if when[function.name] else "always"
+        for function in ast.walk(ast.parse(_sources()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant) and str(node.value).startswith("kms_secrets.")
+    }
+    rows = page("docs/reference/checks.md").table("System checks")
+    assert {row[0].strip("`"): row[1] for row in rows} == expected
+
+
+def test_signals_are_documented() -> None:
+    """The table has every signal of the module."""
+    names = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
+    rows = page("docs/reference/signals.md").table("Signals")
+    assert [row[0].strip("`") for row in rows] == names
 
 
 def test_public_names_are_documented() -> None:
@@ -294,6 +384,7 @@ def test_imports_are_as_the_page_says() -> None:
         if not row[1].startswith("all;")
     }
     stores = set(re.findall(r"`([\w.]+)`", next(row[1] for row in rows if row[0] == "a store")))
+    tool = _module(DOCS / "tools" / "import_diagram.py")
     package = Path(str(django_kms_secrets.__file__)).parent
     wrong = []
     for path in package.rglob("*.py"):
@@ -305,40 +396,41 @@ def test_imports_are_as_the_page_says() -> None:
             may = stores | {"backends"}
         if may is None:
             continue
-        for used in sorted(_imports(path, module, package)):
+        for used in sorted(tool.imported(path)):
             if not any(used == name or used.startswith(f"{name}.") for name in may):
                 wrong.append(f"{module} imports {used}")
     assert wrong == []
 
 
-def _imports(path: Path, module: str, package: Path) -> set[str]:
-    """The modules of ours that a module imports, types aside."""
-    parts = module.split(".")
-    inside = path.name == "__init__.py"
-    used: set[str] = set()
-    for node in _running(ast.parse(path.read_text("utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.level:
-            continue
-        drop = node.level - (1 if inside else 0)
-        base = parts[: len(parts) - drop] if drop else parts
-        base = base + (node.module.split(".") if node.module else [])
-        for alias in node.names:
-            target = [*base, alias.name]
-            is_module = (package.joinpath(*target).with_suffix(".py")).is_file() or (
-                package.joinpath(*target) / "__init__.py"
-            ).is_file()
-            used.add(".".join(target if is_module else base))
-    return used - {""}
+def test_the_diagram_is_current() -> None:
+    """The picture of who imports whom is what its generator draws of the code."""
+    tool = _module(DOCS / "tools" / "import_diagram.py")
+    drawn = tool.draw(tool.parts())
+    message = "run: python docs/tools/import_diagram.py"
+    assert (DOCS / "imports.svg").read_text("utf-8") == drawn, message
 
 
-def _running(tree: ast.AST) -> list[ast.AST]:
-    """Every node but those under ``if TYPE_CHECKING``."""
-    found: list[ast.AST] = []
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        found += [node, *_running(node)]
-    return found
+def test_the_diagram_sees_what_it_draws(tmp_path: Path) -> None:
+    """Imports of functions and of the package itself count, those for types do not."""
+    tool = _module(DOCS / "tools" / "import_diagram.py")
+    (tmp_path / "inner").mkdir()
+    for name in ("inner/__init__.py", "types.py", "log.py"):
+        (tmp_path / name).touch()
+    module = tmp_path / "inner" / "module.py"
+    module.write_text(
+        "import json\nfrom .. import log\nfrom . import name\n"
+        "def function():\n    from ..types import SecretStr\n"
+        "if TYPE_CHECKING:\n    from ..loader import load\n"
+    )
+    assert tool.imported(module, tmp_path) == {"log", "inner", "types"}
+
+
+def test_no_diagram_of_a_circle() -> None:
+    """Parts that import each other have no order, and no diagram."""
+    tool = _module(DOCS / "tools" / "import_diagram.py")
+    assert tool._sorted({"b": {"a"}, "a": set()}) == ["a", "b"]
+    with pytest.raises(graphlib.CycleError):
+        tool._sorted({"b": {"a"}, "a": {"b"}})
 
 
 def test_no_page_claims_what_is_not_there() -> None:

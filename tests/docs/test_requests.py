@@ -8,11 +8,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 
-from django_kms_secrets import load
+from django_kms_secrets import load, loader
 from django_kms_secrets.cli.console import Console
 from django_kms_secrets.cli.main import add_verbs, run
 from django_kms_secrets.config import read_config
+from django_kms_secrets.contrib.admin.report import Cache
 
 from .pages import page
 
@@ -108,6 +110,7 @@ def _read(url: str, how: str) -> None:
         assert len(load(url)) == 20
 
 
+LISTING = "a listing, as on the [page in the admin](../howto/admin.md)"
 READS = ("a fetch with `NAMES`", "a fetch of everything")
 
 
@@ -144,7 +147,25 @@ def test_permissions_of_a_fetch(column: int, aws: EmbeddedAWS) -> None:
     with aws.counted() as counted:
         secrets.fallbacks(NAMES[0])
     assert _permissions(counted) == _listed(listed.pop("`fallbacks()`, `previous()`"))
-    assert not listed
+    assert list(listed) == [LISTING]
+
+
+@pytest.mark.parametrize("column", range(len(URLS)))
+def test_permissions_of_the_admin(
+    column: int, aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page in the admin needs the permissions that the page lists, and no others."""
+    monkeypatch.setattr(loader, "_LIVING", type(loader._LIVING)())
+    if not settings.configured:
+        settings.configure()
+    _filled(URLS[column])
+    secrets = load(URLS[column])
+    listed = _cells(page("docs/reference/permissions.md").table("Settings"), column)
+    with aws.counted() as counted:
+        report = Cache().report()
+    assert len(report.rows) == len(NAMES)
+    assert _permissions(counted) == _listed(listed[LISTING])
+    assert secrets
 
 
 def _argv(verb: str, folder: Path, version: str, url: str) -> list[list[str]]:
@@ -185,6 +206,7 @@ def _argv(verb: str, folder: Path, version: str, url: str) -> list[list[str]]:
         "reencrypt": [["reencrypt", "--key-id", "alias/other"]],
         "reencrypt --prune": [["reencrypt", "--key-id", "alias/other", "--prune", "--yes"]],
         "policy": [["policy", "admin", "--account", "123456789012"]],
+        "completion": [["completion", "bash"]],
         "doctor": [["doctor"]],
         "audit": [["audit", "--max-age", "1"]],
         "run": [["run", "no-such-program"]],
