@@ -140,7 +140,7 @@ class Goal:
 
 GOALS = (
     Goal(
-        "`import django_kms_secrets`, in a process that has Django",
+        "`from django_kms_secrets import load`, in a process that has Django",
         START, f"20 secrets, {FILE}", v.IMPORT, "import", 0.005,
     ),
     Goal(

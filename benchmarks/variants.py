@@ -97,7 +97,7 @@ _CREDSTASH = "credstash.CredStashStore"
 _SECRETS_MANAGER = "secretsmanager.SecretsManagerStore"
 
 BASE = Settings("settings without secrets", "VALUES = {}", package="Django")
-IMPORT = Settings(OURS, "import django_kms_secrets\nVALUES = {}", way="only imported")
+IMPORT = Settings(OURS, "from django_kms_secrets import load\nVALUES = {}", way="only imported")
 
 OURS_DOCUMENT = _ours(_SECRETS_MANAGER, {"secret_id": DOCUMENT})
 OURS_BOTO3 = _ours(

@@ -25,6 +25,7 @@ from .iam import ACCOUNT, Keys, allows, asks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from ..server.embedded import EmbeddedAWS
 
@@ -43,6 +44,8 @@ STORES = {
 }
 BY_NAME = f"&names={','.join(NAMES)}"
 ROLES = ("reader", "writer", "rotator", "admin")
+#: A store that needs no permissions, to copy from.
+ELSEWHERE = "locmem://elsewhere"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Deed:
     """One thing that a role does: a verb with its arguments, or, without any, a fetch.
 
     Attributes:
-        words: the arguments.
+        words: the arguments. With HERE among them, which stands for the store, it works on another.
         stdin: its input.
         code: how it ends.
     """
@@ -63,7 +66,8 @@ class Deed:
         """Do it; gives why it did not work, or nothing."""
         if not self.words:
             return _fetch(url)
-        done = inside("module", url, self.words, self.stdin)
+        words = [url.replace(BY_NAME, "") if word == "HERE" else word for word in self.words]
+        done = inside("module", ELSEWHERE if "HERE" in self.words else url, words, self.stdin)
         whole = done.code == self.code and "warning" not in done.err
         return "" if whole and "refused" not in done.err else done.err
 
@@ -81,12 +85,14 @@ FILE = json.dumps({"A": "changed", "B": "two"})
 FETCH = Deed()
 READ = [FETCH, Deed(["get", "A"])]
 PUTALL = Deed(["putall", "-"], FILE)
+COPY = Deed(["copy", "--to", "HERE", "--existing", "overwrite"])
 WRITE = [
     Deed(["put", "A", "-"], "three"),
     Deed(["put", "GONE", "-"], "back"),
     Deed(["put", "NEW", "-"], "new"),
     PUTALL,
     PUTALL,  # twice: it is done without what it reads, so each time shows one permission
+    COPY,
 ]
 ROTATE = [
     Deed(["rotate", "A", "--length", "40"]),
@@ -109,6 +115,8 @@ MANAGE = [
     Deed(["keys"]),
     Deed(["list"]),
     Deed(["history", "A"]),
+    Deed(["diff", "-"], FILE, code=1),
+    Deed(["copy", "--to", "locmem://copy", "--existing", "overwrite"]),
     Deed(["delete", "B", "--yes"]),
     Deed(["putall", "-", "--prune", "--yes"], FILE),
 ]
@@ -139,6 +147,8 @@ def lambda_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def filled(url: str) -> None:
     """Two versions of two names, a deleted one, and one that the service can rotate."""
+    with read_config(ELSEWHERE).make_store() as elsewhere:
+        elsewhere.put_many({"A": "copied", "B": "two"})
     for key in ("alias/credstash", "alias/other"):
         with read_config(f"credstash://?key_id={key}").make_store() as store:
             store.setup_key()  # type: ignore[attr-defined]
@@ -207,11 +217,11 @@ DELETE = Deed(["delete", "B", "--yes"])
 HISTORY = Deed(["history", "A"])
 KEYS = Deed(["keys"])
 OUTSIDE = {
-    ("reader", "table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
-    ("reader", "bound table"): [PUT, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
-    ("reader", "document table"): [PUT, REENCRYPT, RETIRE, DELETE, Deed(["setup"])],
-    ("reader", "document"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, Deed(["setup"])],
-    ("reader", "names"): [PUT, REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
+    ("reader", "table"): [PUT, COPY, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("reader", "bound table"): [PUT, COPY, REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
+    ("reader", "document table"): [PUT, COPY, REENCRYPT, RETIRE, DELETE, Deed(["setup"])],
+    ("reader", "document"): [PUT, COPY, REENCRYPT, RETIRE, DELETE, HISTORY, Deed(["setup"])],
+    ("reader", "names"): [PUT, COPY, REENCRYPT, RETIRE, DELETE, HISTORY, KEYS],
     ("writer", "table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
     ("writer", "bound table"): [REENCRYPT, RETIRE, DELETE, KEYS, Deed(["setup"])],
     ("writer", "document table"): [PRUNE, Deed(["setup"])],
@@ -363,6 +373,38 @@ def test_doctor_is_content_with_a_reader(store: str, names: str, aws: EmbeddedAW
         "kms:DescribeKey",
         "secretsmanager:DescribeSecret",
     }
+
+
+@pytest.mark.parametrize("store", ["table", "document"])
+@pytest.mark.parametrize("role", ["reader", "admin"])
+def test_a_copy_that_kms_seals(role: str, store: str, aws: EmbeddedAWS, tmp_path: Path) -> None:
+    """It is written and opened with what the policy of its key's alias allows, and with no less."""
+    copy = f"last_known_good.path={tmp_path}/copy&last_known_good.max_age=60"
+    url = f"{STORES[store]}&{copy}&last_known_good.key_id=alias/other{BY_NAME}"
+    filled(url)
+    words = ["policy", role, "--account", ACCOUNT]
+    for alias in ("alias/credstash", "alias/other"):
+        words += ["--key-arn", Keys().arn({"KeyId": alias})]
+    policy = json.loads(inside("module", url, words).ok().out)
+    closed = without(policy, "LastKnownGood", "kms:GenerateDataKey")
+    with gate(aws, closed) as found:
+        assert not _fetch(url)
+    assert {*found.denied} == {"kms:GenerateDataKey"}
+    assert not (tmp_path / "copy").exists()
+    with gate(aws, policy) as found:
+        assert not _fetch(url)
+        aws.faults.insert(0, _out)
+        assert not _fetch(url)
+    assert not found.denied
+    with gate(aws, without(policy, "LastKnownGood", "kms:Decrypt")) as found:
+        assert _fetch(url)
+    assert {*found.denied} == {"kms:Decrypt"}
+
+
+def _out(operation: str, _: dict[str, Any]) -> tuple[int, str] | None:
+    """The store is out, and KMS is not."""
+    is_kms = operation in {"Decrypt", "GenerateDataKey"}
+    return None if is_kms else (503, "ServiceUnavailable")
 
 
 @pytest.mark.parametrize("store", ["table", "bound table", "document table", "document"])

@@ -44,7 +44,7 @@ def printed(role: str, url: str, *words: str) -> str:
 def in_json(role: str, url: str) -> dict[str, Any]:
     """The policy in JSON. An admin's names the key by its alias."""
     table = url.startswith("credstash")
-    given = GIVEN if "key_id" in url or (table and role != "admin") else GIVEN[:2]
+    given = GIVEN if "?key_id" in url or (table and role != "admin") else GIVEN[:2]
     policy: dict[str, Any] = json.loads(printed(role, url, *given))
     return policy
 

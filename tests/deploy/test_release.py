@@ -133,6 +133,7 @@ def test_the_wheel_is_the_package(release: Path) -> None:
         "METADATA",
         "RECORD",
         "WHEEL",
+        "entry_points.txt",
         "licenses/LICENSE",
         "top_level.txt",
     }
