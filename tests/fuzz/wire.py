@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 
 from django_kms_secrets import envelope
+from django_kms_secrets.deadline import Deadline
 from django_kms_secrets.transport import client
 
 from . import MARKER
@@ -45,7 +46,8 @@ class _Raw:
 def answering(replies: Sequence[tuple[int, bytes]]) -> Iterator[None]:
     """Answer every request with the next of these, status and body; after the last from the first.
 
-    Nothing waits between attempts. At the end there is no thread that would ask again.
+    Nothing waits between attempts, so that what is made of the replies hangs on them alone, and
+    not on how many attempts there is time for. At the end there is no thread that would ask again.
     """
     sent = 0
     headers = {"content-type": "application/x-amz-json-1.1", "date": "Thu, 01 Jan 1970"}
@@ -70,6 +72,7 @@ def answering(replies: Sequence[tuple[int, bytes]]) -> Iterator[None]:
         mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None)),
         mock.patch.object(client, "_exchange", exchange),
         mock.patch.object(client, "_pause", return_value=0.0),
+        mock.patch.object(Deadline, "pause", lambda deadline: deadline.remaining() > 0),
     ):
         yield
         for thread in threading.enumerate():
