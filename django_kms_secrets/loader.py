@@ -8,26 +8,25 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy, deepcopy
-from functools import cached_property, partial
+from copy import copy
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from . import overrides, snapshot
-from .config import URL_VARIABLE, Config, read_config, seconds
+from . import overrides
+from .config import seconds
 from .exceptions import SecretNotFound, SecretsError
 from .formats import tree
+from .layer import Layer
 from .offline import EmptyText, EmptyTree, is_offline
-from .recording import Recording, Source
+from .recording import Recording
 from .redaction import Loaded
 from .types import CURRENT, PREVIOUS, STAGES, SecretStr, masked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from .backends.base import BaseStore
+    from .config import Config
     from .env import SecretsEnv
-    from .lastgood import LastKnownGood
 
 T = TypeVar("T")
 
@@ -61,98 +60,7 @@ def load(
         age = seconds(max_age, f"max_age {max_age!r}", hint)
     if is_offline():
         return Secrets((), Recording((source,)))
-    return Secrets((_Layer(source),), max_age=age)
-
-
-class _Layer:
-    """One store, and what to fetch from it.
-
-    Attributes:
-        fetched_at: when that which it gave last was fetched, by `monotonic`.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._source = source if source is not None else os.environ.get(URL_VARIABLE) or None
-        # What `secrets run` has fetched for this configuration; it has looked at that, too. The
-        # store's modules, which take longer to import than all this, are not needed then.
-        self._handed = snapshot.find(self._source)
-        self.fetched_at = 0.0
-        if self._handed is None:
-            self.last_good  # noqa: B018 - a configuration that is not valid is an error now
-        else:
-            self._source = deepcopy(self._source)
-
-    @cached_property
-    def config(self) -> Config:
-        return read_config(self._source)
-
-    @cached_property
-    def store(self) -> BaseStore:
-        return self.config.make_store()
-
-    @cached_property
-    def last_good(self) -> LastKnownGood | None:
-        """The copy for when the store is out, where one is configured."""
-        store = self.store
-        if self.config.last_known_good is None:
-            return None
-        from .lastgood import LastKnownGood
-
-        return LastKnownGood(self.config, store)
-
-    @property
-    def _made(self) -> LastKnownGood | None:
-        """The same, if anything has asked for it: what was handed on needs none."""
-        return vars(self).get("last_good")
-
-    @property
-    def served(self) -> float | None:
-        """When the values that came from the copy were fetched, by `monotonic`; else None."""
-        return self._made.served if self._made else None
-
-    def news(self) -> list[str]:
-        """What the copy has to say, once."""
-        return self._made.news() if self._made else []
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        return self._handed.names if self._handed else self.config.names
-
-    @property
-    def place(self) -> str:
-        return self._handed.place if self._handed else self.store.place
-
-    def ask_store(self) -> None:
-        """From now on, use nothing that was handed on."""
-        self._handed = None
-
-    def fetch(self, only: Collection[str] | None, *, anew: bool) -> dict[str, SecretStr]:
-        """The current values: of all that is configured, or of some names of these."""
-        if self._handed and self._handed.is_fresh and not anew:
-            self.fetched_at = monotonic() - self._handed.age
-            return self._handed.values
-        names = self.names
-        if only is not None:
-            names = tuple(name for name in only if names is None or name in names)
-        if names == ():
-            return {}
-        ask = partial(self.store.read_values, names)
-        self.fetched_at = monotonic()
-        if self.last_good is None:
-            return ask()
-        if only is not None:
-            return self.last_good.some(ask, only)
-        values = self.last_good.values(ask, serve=not anew)
-        if self.served is not None:
-            self.fetched_at = self.served
-        return values
-
-    def stages(self, name: str) -> dict[str, SecretStr]:
-        """The values of a name that are in use, by stage."""
-        if self._handed and self._handed.is_fresh and name in self._handed.stages:
-            return self._handed.stages[name]
-        ask = partial(self.store.read_stages, name)
-        return self.last_good.stages(name, ask) if self.last_good else ask()
+    return Secrets((Layer(source),), max_age=age)
 
 
 class _Pause:
@@ -203,7 +111,7 @@ class Secrets(Mapping[str, SecretStr]):
 
     def __init__(
         self,
-        layers: tuple[_Layer, ...],
+        layers: tuple[Layer, ...],
         recording: Recording | None = None,
         max_age: float | None = None,
     ) -> None:
@@ -220,7 +128,7 @@ class Secrets(Mapping[str, SecretStr]):
         self._oldest = 0.0
         self._here = threading.local()
         self._values: dict[str, SecretStr] | None = None
-        self._origin: dict[str, _Layer] = {}
+        self._origin: dict[str, Layer] = {}
         self._stages: dict[str, dict[str, SecretStr]] = {}
         # What the filters of `reporting`, `log` and `sentry` hide, as long as this object lives.
         self._loaded = Loaded()
@@ -543,9 +451,9 @@ class Secrets(Mapping[str, SecretStr]):
 
     def _fetch(
         self, only: Collection[str] | None = None, *, anew: bool = False
-    ) -> tuple[dict[str, SecretStr], dict[str, _Layer]]:
+    ) -> tuple[dict[str, SecretStr], dict[str, Layer]]:
         values: dict[str, SecretStr] = {}
-        origin: dict[str, _Layer] = {}
+        origin: dict[str, Layer] = {}
         for layer in self._layers:
             found = layer.fetch(only, anew=anew)
             self._loaded.add(found.values())

@@ -30,6 +30,7 @@ from django_kms_secrets import (
     StoreUnavailable,
     files,
     lastgood,
+    layer,
     load,
     loader,
 )
@@ -225,7 +226,8 @@ class TestOutage:
     def test_a_process_that_reads_anew(self, source, outage, path, monkeypatch):
         """With a max_age it asks again: for what is in use is old, but not at every read."""
         now = time.monotonic()
-        monkeypatch.setattr(loader, "monotonic", lambda: now)
+        for module in (loader, layer):
+            monkeypatch.setattr(module, "monotonic", lambda: now)
         written(source)
         change(path, since=lambda since: since - 100)
         outage(OUT)

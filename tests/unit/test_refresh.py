@@ -9,7 +9,15 @@ import weakref
 
 import pytest
 
-from django_kms_secrets import AccessDenied, SecretNotFound, SecretsError, load, loader, snapshot
+from django_kms_secrets import (
+    AccessDenied,
+    SecretNotFound,
+    SecretsError,
+    layer,
+    load,
+    loader,
+    snapshot,
+)
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.signals import secrets_changed
 from django_kms_secrets.types import SecretStr
@@ -49,7 +57,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(loader, "monotonic", clock)
+    for module in (loader, layer):
+        monkeypatch.setattr(module, "monotonic", clock)
     return clock
 
 
