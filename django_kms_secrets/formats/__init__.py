@@ -47,7 +47,7 @@ def parse(text: str, format: str, *, exact: bool = False) -> dict[str, str]:  # 
     Args:
         text: the content of a file.
         format: ``json``, ``dotenv`` or ``yaml``.
-        exact: refuse numbers of JSON that would be written with other digits.
+        exact: refuse numbers in trees that would be written with other digits.
 
     Raises:
         SecretsError: the text is not of that format, a name stands twice, or a value is neither
@@ -60,7 +60,7 @@ def parse(text: str, format: str, *, exact: bool = False) -> dict[str, str]:  # 
     if format == "yaml":
         from .yaml import load
 
-        return tree.texts_of(load(text), "YAML")
+        return tree.texts_of(load(text), "YAML", exact=exact)
     if format == "json":
         return tree.texts_of(tree.load(text), "JSON", exact=exact)
     raise SecretsError(f"{format} cannot be read back", hint="use json, dotenv or yaml")

@@ -111,7 +111,7 @@ def texts_of(values: Any, format: str, *, exact: bool = False) -> dict[str, str]
     refused: dict[str, str] = {}
     for name, value in values.items():
         if exact and isinstance(value, (dict, list)) and is_rounded(value):
-            refused[name] = "a tree with a number of more digits than are kept"
+            refused[name] = "a tree with a number whose digits are not kept"
         elif isinstance(value, (str, dict, list)):
             try:
                 texts[name] = text_of(value)
@@ -135,6 +135,15 @@ def is_rounded(value: Any) -> bool:
     if isinstance(value, (dict, list)):
         return any(map(is_rounded, value.values() if isinstance(value, dict) else value))
     return isinstance(value, _Rounded)
+
+
+def as_written(number: float, text: str) -> float:
+    """A number that `is_rounded` knows as such, if it was written with other digits."""
+    try:
+        exact = Decimal(text) == Decimal(repr(number))
+    except ArithmeticError:  # an exponent that is too small for it as well; no decimal
+        exact = False
+    return number if exact else _Rounded(number)
 
 
 def roots(name: str) -> list[str]:
@@ -250,15 +259,11 @@ def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError
-    try:
-        exact = Decimal(text) == Decimal(repr(number))
-    except ArithmeticError:  # an exponent that is too small for it as well
-        exact = False
-    return number if exact else _Rounded(number)
+    return as_written(number, text)
 
 
 class _Rounded(float):
-    """A number that was written with more digits than a float has."""
+    """A number that was written with other digits than it comes out with."""
 
 
 class _Refused(Exception):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from ..exceptions import SecretsError
+from . import tree
 
 try:
     import yaml
@@ -35,6 +37,13 @@ class _Loader(yaml.SafeLoader):
         if len(names) > len(set(names)):
             raise yaml.MarkedYAMLError(problem=_TWICE, problem_mark=node.start_mark)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_yaml_float(self, node: Any) -> float:
+        number: float = super().construct_yaml_float(node)
+        return tree.as_written(number, node.value) if math.isfinite(number) else number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 def load(text: str) -> Any:

@@ -42,15 +42,17 @@ def test_a_prune_of_single_secrets_is_done_at_once(tmp_path):
     assert main(["diff", str(given), "--url", url]) == 0
 
 
-def test_a_number_with_more_digits_than_are_kept_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+@pytest.mark.parametrize("number", ["0.12345678901234567890123", "9007199254740993.0"])
+def test_a_number_with_more_digits_than_are_kept_is_refused(tmp_path, capsys, suffix, number):
     """Neither the file that is read nor the other values of a file that is written are rounded."""
-    exact, store = tmp_path / "exact.json", tmp_path / "s.json"
-    exact.write_text('{"A": "a", "T": {"x": 0.12345678901234567890123}}')
+    exact, store = tmp_path / f"exact.{suffix}", tmp_path / "s.json"
+    exact.write_text(f'{{"A": "a", "T": {{"x": {number}}}}}')
     store.write_text("{}")
     before = exact.read_text()
     assert main(["putall", str(exact), "--url", f"file://{store}"]) == 1
     assert main(["delete", "A", "--yes", "--url", f"file://{exact}"]) == 1
-    assert capsys.readouterr().err.count("T is a tree with a number of more digits") == 2
+    assert capsys.readouterr().err.count("T is a tree with a number whose digits are not kept") == 2
     assert (store.read_text(), exact.read_text()) == ("{}", before)
     assert main(["get", "A", "--url", f"file://{exact}"]) == 0
 

@@ -162,6 +162,19 @@ def test_yaml_is_strict_and_never_repeats_a_value(text, message):
     assert caught.value.__context__ is None, "PyYAML's error quotes the text"
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [("1.5", "1.5"), ("+1.50", "1.5"), ("1_000.5", "1000.5"), ("1.0e+20", "1e+20")],
+)
+def test_a_number_of_yaml_that_means_the_same_is_kept(number, text):
+    assert formats.parse(f"T: {{x: {number}}}", "yaml", exact=True) == {"T": f'{{"x": {text}}}'}
+
+
+def test_a_number_of_yaml_that_would_be_another_one_is_refused():
+    with pytest.raises(SecretsError, match="T is a tree with a number whose digits are not kept"):
+        formats.parse("T: {x: 0.12345678901234567890123}", "yaml", exact=True)
+
+
 def test_yaml_of_more_than_four_mebibytes_is_refused_before_it_is_read(monkeypatch):
     """PyYAML would take gigabytes for a file that may be read as JSON."""
     yaml = importlib.import_module("django_kms_secrets.formats.yaml")
