@@ -46,6 +46,7 @@ def test_a_pool_opens_with_the_new_password(
         assert ask(connection) == "notes"
         assert isinstance(connection.pool, psycopg_pool.ConnectionPool)
         connection.close()
+        connection.pool.wait(60)  # those that it still opens would come in after the check
         postgresql.set_password("notes", NEW)
         store.put(postgresql.url("notes", NEW))
         before = connection.pool.get_stats()["connections_num"]
