@@ -10,6 +10,7 @@ import psycopg_pool
 import pytest
 from django.db import OperationalError
 
+from django_kms_secrets.db import secret as secret_module
 from django_kms_secrets.db.postgresql.base import is_refusal
 
 from .conftest import NAME, PREFIX, Store, ask, connections_of
@@ -95,9 +96,10 @@ def test_a_pool_keeps_the_class_of_its_options(postgresql: PostgreSQL, store: St
 
 
 def test_a_pool_that_gets_in_nowhere_fails_as_djangos(
-    postgresql: PostgreSQL, aws: EmbeddedAWS
+    postgresql: PostgreSQL, aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error is the pool's own, and the secret was read once."""
+    """The error is the pool's own, and the secret was read once in an interval."""
+    monkeypatch.setattr(secret_module, "REFRESH_INTERVAL", 600)
     store = Store(PREFIX)
     store.put(postgresql.url("notes", WRONG))
     entry = store.load().database(NAME, OPTIONS={"pool": {"min_size": 1, "timeout": 1}})

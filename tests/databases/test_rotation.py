@@ -319,6 +319,7 @@ def test_the_secret_is_read_again_after_the_interval(
     server: Server, aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake that is mended is noticed without a restart."""
+    monkeypatch.setattr(secret_module, "REFRESH_INTERVAL", 600)
     store = Store(PREFIX)
     store.put(server.url("notes", WRONG))
     with opened(store) as connection:
@@ -329,8 +330,11 @@ def test_the_secret_is_read_again_after_the_interval(
         assert ask(connection) == "notes"
 
 
-def test_threads_share_one_read(server: Server, aws: EmbeddedAWS) -> None:
+def test_threads_share_one_read(
+    server: Server, aws: EmbeddedAWS, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eight threads are refused at once: all get in, after one read of the secret."""
+    monkeypatch.setattr(secret_module, "REFRESH_INTERVAL", 600)
     store = Store(PREFIX)
     store.put(server.url("notes", OLD))
     answers: list[str] = []
