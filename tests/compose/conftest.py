@@ -122,7 +122,7 @@ def open_admin(deployment: Deployment, browser: Any) -> Callable[..., Any]:
 
     def log_in(**options: Any) -> Any:
         page = browser.new_page(base_url=deployment.url, **options)
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.goto("/admin/")
         page.get_by_label("Username").fill(STAFF)
         page.get_by_label("Password").fill(PASSWORD)

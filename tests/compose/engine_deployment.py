@@ -98,7 +98,7 @@ class EngineDeployment(Deployment):
 
     def start_aws(self) -> None:
         self.compose("start", "aws")
-        wait_until(lambda: self._health("aws") == "healthy", "aws", seconds=40)
+        wait_until(lambda: self._health("aws") == "healthy", "aws", seconds=90)
         self.compose("run", "--rm", "-T", "--no-deps", "secrets")
 
     # Questions

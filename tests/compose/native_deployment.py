@@ -149,7 +149,7 @@ class NativeDeployment(Deployment):
         port = str(self._ports["aws"])
         self._start("aws", sys.executable, str(HERE / "images/aws/server.py"), "127.0.0.1", port)
         url = f"{self._environment['AWS_ENDPOINT_URL']}/moto-api/data.json"
-        wait_until(lambda: _answers(url), "aws", seconds=30)
+        wait_until(lambda: _answers(url), "aws", seconds=60)
 
     def _make_secrets(self) -> None:
         self.run("python", "compose/make_secrets.py", str(self._state))
@@ -179,7 +179,7 @@ class NativeDeployment(Deployment):
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._start("db", *user, f"{programs}/postgres", "-D", str(data), *options)
         ready = [f"{programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", settings["port"]]
-        wait_until(lambda: subprocess.run(ready).returncode == 0, "PostgreSQL", seconds=30)
+        wait_until(lambda: subprocess.run(ready).returncode == 0, "PostgreSQL", seconds=60)
         create = [f"{programs}/createdb", "-h", "127.0.0.1", "-p", settings["port"]]
         environment = {"PGPASSWORD": password}
         self.run(*create, "-U", "notes", "notes", environment=environment)

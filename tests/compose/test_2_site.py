@@ -17,7 +17,7 @@ Shoot = Callable[[Any, str], None]
 def page(deployment: Deployment, browser: Any) -> Any:
     """A logged-in reader, whose session lasts through all tests of this file."""
     page = browser.new_page(base_url=deployment.url, viewport={"width": 1000, "height": 700})
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     log_in(page)
     return page
 
@@ -126,7 +126,7 @@ def test_one_fetch_however_many_workers(deployment: Deployment, workers: int) ->
         wait_until(
             lambda: started[name].log().count("Booting worker") == workers,
             f"{workers} workers",
-            seconds=10,
+            seconds=60,
         )
         asked = Counter(deployment.aws_requests()[before:])
         # The stages are read by a Query for the pending version and one for the two others.
