@@ -42,6 +42,7 @@ class Server(abc.ABC):
     packages: ClassVar[str]
     refusal: ClassVar[str]
     host = "127.0.0.1"
+    port: int
     _goodbye: ClassVar[signal.Signals]
     _refusal_in_log: ClassVar[str]
 
@@ -52,7 +53,6 @@ class Server(abc.ABC):
         self._log = self._state / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._user: dict[str, str] = {}
-        self.port = free_port()
 
     @property
     def ours(self) -> str:
@@ -65,6 +65,7 @@ class Server(abc.ABC):
     def start(self) -> None:
         """Start it, with an empty database."""
         self._prepare()
+        self.port = free_port()  # late: nothing keeps it until the server has it
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._user
