@@ -132,7 +132,11 @@ def install(packages: dict[str, str]) -> None:
 def _apt(*arguments: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        ["apt-get", "-q", *arguments], env=environment, timeout=300, capture_output=True, text=True
+        ["apt-get", "-q", "-o", "Acquire::Retries=3", *arguments],
+        env=environment,
+        timeout=300,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise NoEngine(f"apt-get {arguments[0]} failed:\n{done.stdout}{done.stderr}")
