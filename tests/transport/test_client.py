@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from django_kms_secrets import StoreUnavailable
+from django_kms_secrets import StoreUnavailable, deadline
 from django_kms_secrets.aws import LightService
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
 from django_kms_secrets.transport import client
@@ -117,13 +117,18 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_attempt(monkeypatch):
     assert pauses == []
 
 
-def test_what_is_done_at_the_deadline_stays_undone(aws):
-    """The caller is back and the store is closed: a thread that is left behind ends by itself."""
-    ended = threading.Event()
+def test_what_is_done_at_the_deadline_stays_undone(aws, monkeypatch):
+    """The caller is back and the store is closed: a thread that is left behind ends by itself.
+
+    The deadline is there when the request is.
+    """
+    asked, ended = threading.Event(), threading.Event()
+    clock = SimpleNamespace(monotonic=lambda: 60.0 * asked.is_set())
+    monkeypatch.setattr(deadline, "time", clock)
     try:
-        with ScriptedServer(lambda _: not ended.wait(60)) as server:
+        with ScriptedServer(lambda _: asked.set() or not ended.wait(60)) as server:
             store = SecretsManagerStore(
-                secret_id="notes", endpoint_url=server.endpoint, timeout=0.2
+                secret_id="notes", endpoint_url=server.endpoint, timeout=60, read_timeout=60
             )
             with store.reading(), pytest.raises(StoreUnavailable) as caught:
                 store.get_many(None)
@@ -136,20 +141,25 @@ def test_what_is_done_at_the_deadline_stays_undone(aws):
     finally:
         ended.set()
     assert caught.value.message == (
-        "no answer within 0.2 s: GetSecretValue at Secrets Manager at " + server.endpoint
+        "no answer within 60 s: GetSecretValue at Secrets Manager at " + server.endpoint
     )
 
 
 def test_a_reply_that_came_before_its_request_is_none(monkeypatch):
     """A server that sends two replies to one request would be a request behind for ever."""
-    sent, left = threading.Event(), [reply(b"{}", 500)]
-    monkeypatch.setattr(client, "_pause", lambda *_: float(not sent.wait(60)))
+    read, sent, left = threading.Event(), threading.Event(), [reply(b"{}", 500)]
+
+    def pause(*_):
+        read.set()
+        return float(not sent.wait(60))
+
+    monkeypatch.setattr(client, "_pause", pause)
 
     def script(connection):
         if not left:
             return connection.sendall(REPLY) or True
         connection.sendall(left.pop())
-        time.sleep(0.05)  # it is read as far as it goes, and no further
+        assert read.wait(60)  # as far as it goes, and no further
         connection.sendall(reply(b'{"Plaintext": "b3RoZXI=", "KeyId": "key"}'))
         sent.set()
         return True
