@@ -205,11 +205,11 @@ def run_all(
             except BaseException as exc:
                 finished.put((index, None, exc))
 
-    threads = _started(work, min(POOL_SIZE, len(tasks)))
     results: dict[int, T] = {}
     failed: list[BaseException] = []
     waiting, late = len(tasks), False
     try:
+        threads = _started(work, min(POOL_SIZE, len(tasks)))
         while waiting and not late and (settle or not failed):
             try:
                 wait = min(_LONGEST_WAIT, deadline.remaining())

@@ -203,6 +203,30 @@ def test_a_signal_that_does_not_end_the_wait_is_noticed_soon():
         released.set()
 
 
+def test_an_interruption_while_threads_are_started_ends_the_whole(monkeypatch):
+    """As Ctrl-C does later: what has not begun does not begin."""
+    start, released, ended = threading.Thread.start, threading.Event(), []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "kms-secrets":
+            raise KeyboardInterrupt
+
+    def task() -> None:
+        released.wait(PATIENCE)
+        ended.append(1)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run([task] * 10)
+    finally:
+        released.set()
+    for thread in ours():
+        thread.join(PATIENCE)
+    assert len(ended) <= 1
+
+
 def test_an_interruption_in_a_task_reaches_the_caller():
     def interrupt() -> None:
         raise KeyboardInterrupt
