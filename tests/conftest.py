@@ -29,9 +29,11 @@ wall.build()
 # under test are started as from a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Shared machines are slow at times, and no test here measures time. CI, which hypothesis knows by
-# the environment, tries the same examples every time; a developer's machine tries new ones.
-hypothesis.settings.register_profile("shared", hypothesis.settings.default, deadline=None)
+# Shared machines are slow at times, and no test here measures time. Under tox the same examples are
+# tried every time; a developer's own pytest tries new ones.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, derandomize="TOX_ENV_NAME" in os.environ
+)
 hypothesis.settings.load_profile("shared")
 
 
