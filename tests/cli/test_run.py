@@ -177,7 +177,7 @@ class TestProgram:
         """The program starts with the last known good secrets, and this is said. Each process
         looks for them itself, so that none has them longer than it may."""
         query = "last_known_good.key_id=alias/credstash&last_known_good.max_age=3600"
-        url = f"{url}&timeout=2&{query}&last_known_good.path={tmp_path}/copy"
+        url = f"{url}&timeout=30&{query}&last_known_good.path={tmp_path}/copy"
         monkeypatch.setenv("KMS_SECRETS_URL", url)
         argv = [*run_table, *python(READ)]
         assert outside(argv, cwd=cwd).ok().out == f"{MARK} False\n"
