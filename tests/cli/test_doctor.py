@@ -276,12 +276,13 @@ class TestReach:
 
     def test_silence(self, names):
         """An endpoint that never answers takes one deadline a request that is tried."""
+        # More than a busy machine needs for the clients, which have the same time.
         with SilentServer() as server:
-            found = doctor(f"{names}&endpoint_url={server.endpoint}&timeout=1")
+            found = doctor(f"{names}&endpoint_url={server.endpoint}&timeout=4")
         assert found.at("error") == ["table", "key"]
         for row in (found["table"], found["key"]):
-            assert "no answer within 1 s" in row["found"]
-        assert "no answer within 1 s" in found["identity"]["found"]
+            assert "no answer within 4 s" in row["found"]
+        assert "no answer within 4 s" in found["identity"]["found"]
 
     @pytest.mark.parametrize(
         ("seconds", "state"),
