@@ -696,12 +696,15 @@ class TestLambda:
         """On a terminal something moves while it waits, and is wiped away; stdout stays empty."""
         script = tmp_path / "wait.py"
         script.write_text(
-            "import sys, time\n"
+            "import sys\n"
             "from django_kms_secrets.cli.console import Console\n"
             "with Console(sys.stdout, sys.stderr).waiting('waiting [for] it'):\n"
-            "    time.sleep(0.5)\n"
+            "    sys.stdin.readline()\n"
         )
-        done = on_terminal([sys.executable, str(script)], [], cwd=cwd)
+        # It waits until it has been drawn twice.
+        drawn = "waiting [for] it"
+        answers = [(drawn, ""), (drawn, "\n")]
+        done = on_terminal([sys.executable, str(script)], answers, cwd=cwd)
         assert done.code == 0, done.screen
         assert done.screen.count("waiting [for] it") > 1
         assert done.screen.endswith("\x1b[2K") or "\x1b[2K" in done.screen
