@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,11 +82,12 @@ class Running:
 
     def files(self):
         """What is in the working, temporary and home directory: path -> content."""
-        return {
-            str(path.relative_to(self.directory)): path.read_bytes()
-            for path in self.directory.rglob("*")
-            if path.is_file()
-        }
+        found = {}
+        for path in self.directory.rglob("*"):
+            if path.is_file():
+                with suppress(FileNotFoundError):  # as a message of a queue that was just taken
+                    found[str(path.relative_to(self.directory))] = path.read_bytes()
+        return found
 
     def notes(self):
         """What the process wrote to and started."""
