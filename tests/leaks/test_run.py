@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TABLE = "credstash://credential-store"
 #: Longer than anything here takes, even on a busy machine (seconds).
-PATIENCE = 90
+PATIENCE = 300
 #: Stands in every value of the store.
 MARK = f"leak{secrets.token_hex(10)}"
 OWN, SHARED = f"{MARK}-own", f"{MARK}-shared"
