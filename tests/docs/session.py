@@ -94,7 +94,7 @@ class Session:
         """End both, and what was left running."""
         self.run_command("kill $(jobs -p) 2>/dev/null; wait")
         for process in (self._shell, self._python):
-            process.communicate(timeout=10)
+            process.communicate(timeout=PATIENCE)
 
     def make_project(self) -> None:
         """A project around the settings that the page is about."""
