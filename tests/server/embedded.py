@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from .limits import violation
 from .mends import mend
@@ -59,12 +60,8 @@ class EmbeddedAWS:
     def start(self) -> None:
         mend()
         self._one_at_a_time = threading.Lock()
-        self._under_way = 0
-        self._settled = threading.Condition()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server(
-            "127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler
-        )
+        self._server = _Server("127.0.0.1", 0, self, _QuietHandler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -94,23 +91,18 @@ class EmbeddedAWS:
         counter.update(self.requests[start:])
 
     def settle(self, patience: float) -> None:
-        """Wait until every request that has come is done, also of who is gone (seconds)."""
-        with self._settled:
-            assert self._settled.wait_for(lambda: not self._under_way, patience)
+        """Wait until every request that has come is done, also of who is gone (seconds).
+
+        It may not have been read yet, nor its connection been taken.
+        """
+        # Connections are taken in their order: with this one, those before it are.
+        address = "127.0.0.1", self._server.server_port
+        with socket.create_connection(address, patience) as last:
+            last.shutdown(socket.SHUT_WR)
+            assert last.recv(1) == b""
+        self._server.wait_until_all_are_served(patience)
 
     def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        with self._settled:
-            self._under_way += 1
-        try:
-            return self._reply(environ, start_response)
-        finally:
-            with self._settled:
-                self._under_way -= 1
-                self._settled.notify_all()
-
-    def _reply(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -201,6 +193,33 @@ def _answer(refusal: Refusal, start_response: Callable[..., Any]) -> Iterable[by
     headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))]
     start_response(f"{status} from the test", headers)
     return [text]
+
+
+class _Server(ThreadedWSGIServer):
+    """It knows whom it serves: a connection has one request, and is closed after it."""
+
+    def __init__(self, *args: Any) -> None:
+        self._served = threading.Condition()
+        self._taken = 0
+        super().__init__(*args)
+
+    def get_request(self) -> Any:
+        taken = super().get_request()
+        self._count(1)
+        return taken
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._served:
+            self._taken += more
+            self._served.notify_all()
+
+    def wait_until_all_are_served(self, patience: float) -> None:
+        with self._served:
+            assert self._served.wait_for(lambda: not self._taken, patience)
 
 
 class _QuietHandler(WSGIRequestHandler):

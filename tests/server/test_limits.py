@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import limits
+from . import embedded, limits
 
 if TYPE_CHECKING:
     from .embedded import EmbeddedAWS
@@ -314,3 +316,21 @@ def test_a_fault_answers_in_the_place_of_moto(aws):
     reply = send(aws, "TrentService.ListKeys", {"Limit": 5})
     assert reply == (400, {"__type": "Refused", "message": "why"})
     assert send(aws, "TrentService.ListKeys", {}) == (200, {"Keys": ["ListKeys"]})
+
+
+def test_what_was_sent_by_who_is_gone_is_done_when_it_is_settled(aws, monkeypatch):
+    """Also where the server reads it late, or has not even taken the connection."""
+    setup = embedded._QuietHandler.setup
+
+    def late(handler):
+        time.sleep(0.2)
+        setup(handler)
+
+    monkeypatch.setattr(embedded._QuietHandler, "setup", late)
+    body = json.dumps({"Name": "A", "SecretString": "x"})
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {CREATE}\r\nContent-Length: {len(body)}"
+    address = "127.0.0.1", int(aws.endpoint.rpartition(":")[2])
+    with socket.create_connection(address, 30) as gone:
+        gone.sendall(f"{head}\r\n\r\n{body}".encode())
+    aws.settle(30)
+    assert aws.requests == ["secretsmanager.CreateSecret"]
