@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 EMPTY = {"Items": [], "SecretList": [], "SecretString": "{}", "VersionId": "1"}
 
 
+class _Server(ThreadingHTTPServer):
+    #: Of five, more would be dropped when a pool of threads connects, and try again a second later.
+    request_queue_size = 128
+
+
 class KeepingServer:
     """A loopback server with one answer to all, which counts its connections.
 
@@ -51,7 +56,7 @@ class KeepingServer:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
         self._thread.start()

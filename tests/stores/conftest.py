@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,6 +10,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
+from django_kms_secrets import deadline
 from django_kms_secrets.backends.capabilities import KeyedStore
 from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.secretsmanager import SecretsManagerStore
@@ -150,3 +152,27 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr("botocore.endpoint.time", Clock)
     return pauses
+
+
+class Clock:
+    """Time as deadlines see it. It goes by, and more of it when a test says so; nobody pauses."""
+
+    def __init__(self) -> None:
+        self._more = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._more
+
+    def sleep(self, _: float) -> None:
+        pass
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so many seconds be over."""
+        self._more += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(deadline, "time", clock)
+    return clock

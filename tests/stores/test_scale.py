@@ -35,7 +35,7 @@ def credstash(request, aws: EmbeddedAWS):
         store.setup()
         store.setup_key()
         store.put_many({f"NAME_{number:02}": f"value {number}" for number in range(NAMES)})
-    store = CredStashStore(transport=request.param)
+    store = CredStashStore(transport=request.param, timeout=60)
     with store.reading():
         yield store
 
@@ -131,17 +131,23 @@ def test_a_read_whose_data_keys_are_all_throttled_at_first_is_whole(aws, credsta
 
 
 @pytest.mark.usefixtures("_hasty")
-def test_one_data_key_that_is_throttled_for_ever_is_an_error_and_no_partial_result(aws, credstash):
+def test_one_data_key_that_is_throttled_for_ever_is_an_error_and_no_partial_result(
+    aws, credstash, clock
+):
+    """The deadline comes when it is the only one that is still asked for, again and again."""
     chosen: list[str] = []
+    seen: Counter[str] = Counter()
 
     def throttled(operation: str, body: dict[str, Any]) -> Refusal | None:
         if operation != "Decrypt":
             return None
         chosen[:] = chosen or [body["CiphertextBlob"]]
+        seen[body["CiphertextBlob"]] += len(seen) >= NAMES or body["CiphertextBlob"] not in seen
+        if seen[chosen[0]] > 40:
+            clock.pass_by(60)
         return (400, "ThrottlingException") if body["CiphertextBlob"] in chosen else None
 
     aws.faults.append(throttled)
-    credstash.timeouts = deadline.Timeouts(overall=1.5)
     with pytest.raises(StoreUnavailable, match=r"Decrypt was refused .*: too many requests"):
         credstash.get_many(None)
 
@@ -156,7 +162,7 @@ def test_names_of_their_own_are_written_side_by_side_through_throttling(aws):
         return (400, "ThrottlingException") if name and seen[name] <= 6 else None
 
     aws.faults.append(throttled)
-    with SecretsManagerStore(prefix="many/") as store:
+    with SecretsManagerStore(prefix="many/", timeout=60) as store:
         written = store.put_many(values())
         assert [entry.name for entry in written] == list(values())
         assert texts(store.get_many(None)) == values()
@@ -255,23 +261,32 @@ def test_a_value_that_is_refused_is_found_before_any_is_written(aws, refused):
         assert not requests
 
 
-def held(aws: EmbeddedAWS, names: set[str], meanwhile: Any = lambda: None) -> threading.Event:
-    """Let the service take up these names only when the event is set."""
+def held(aws: EmbeddedAWS, names: set[str], begun: threading.Event) -> threading.Event:
+    """Let the service take up these names only when the event is set; the other tells of them."""
     release = threading.Event()
 
     def hold(operation: str, body: dict[str, Any]) -> Refusal | None:
         if operation == "CreateSecret" and body["Name"].removeprefix("n/") in names:
-            meanwhile()
-            release.wait(30)
+            begun.set()
+            release.wait(60)
         return None
 
     aws.faults.append(hold)
     return release
 
 
-def test_a_write_that_is_under_way_at_the_deadline_is_named_as_unknown(aws):
-    release = held(aws, {"SLOW"})
-    with SecretsManagerStore(prefix="n/", timeout=3, read_timeout=10) as store:
+def test_a_write_that_is_under_way_at_the_deadline_is_named_as_unknown(aws, clock):
+    begun = threading.Event()
+    release = held(aws, {"SLOW"}, begun)
+
+    def late(*_: int) -> None:
+        assert begun.wait(60)
+        clock.pass_by(60)
+
+    with (
+        SecretsManagerStore(prefix="n/", timeout=60, read_timeout=60) as store,
+        store.followed(late),
+    ):
         with pytest.raises(StoreUnavailable) as caught:
             store.put_many({"A": "1", "SLOW": "2"})
         release.set()
@@ -283,9 +298,11 @@ def test_a_write_that_is_under_way_at_the_deadline_is_named_as_unknown(aws):
 def test_writes_that_are_interrupted_are_named_in_the_log(aws, caplog):
     """As by Ctrl-C, which comes to the thread that waits."""
     # Not SLOW: the test before may still be answered, after its end.
-    release = held(aws, {"HELD"})
+    begun = threading.Event()
+    release = held(aws, {"HELD"}, begun)
 
     def interrupt(*_: int) -> None:
+        assert begun.wait(60)
         raise KeyboardInterrupt
 
     with SecretsManagerStore(prefix="n/") as store, store.followed(interrupt):

@@ -30,7 +30,7 @@ def test_close_closes_every_socket_and_leaves_none_to_be_collected(aws, name, op
         assert server.opened == 1, "one socket serves request after request"
         assert server.closed == 0
         store.close()
-        assert server.all_closed(10)
+        assert server.all_closed(60)
         del clients
 
 
@@ -45,7 +45,7 @@ def test_as_many_sockets_are_kept_as_requests_run_at_once(aws, opening):
         assert 1 <= server.opened <= POOL_SIZE
         assert server.closed == 0
         store.close()
-        assert server.all_closed(10)
+        assert server.all_closed(60)
 
 
 def test_two_stores_share_no_socket(aws):
@@ -57,4 +57,4 @@ def test_two_stores_share_no_socket(aws):
             one.get_many(None)
             two.get_many(None)
             assert server.opened == 2
-        assert server.all_closed(10)
+        assert server.all_closed(60)
