@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from django_kms_secrets.backends.base import BaseStore
 
     from ..server.embedded import EmbeddedAWS
-    from .conftest import Account
+    from .conftest import Account, Clock
 
 DOCUMENT = "notes/production"
 PLACE = "CredStash document notes/production in CredStash table credential-store in ap-northeast-2"
@@ -223,14 +223,16 @@ def test_setup_makes_the_document_and_needs_the_key_for_it(aws: EmbeddedAWS) -> 
         assert texts(store) == {"A": "1"}
 
 
-def test_a_table_that_takes_longer_than_a_request_may_is_waited_for(aws: EmbeddedAWS) -> None:
+def test_a_table_that_takes_longer_than_a_request_may_is_waited_for(
+    aws: EmbeddedAWS, clock: Clock
+) -> None:
     """The document's own time begins when the table is there."""
 
     def creating(operation: str, _: object) -> None:
         if operation == "CreateTable":
-            time.sleep(1.6)
+            clock.pass_by(61)
 
-    with CredStashStore(document=DOCUMENT, timeout=1.5) as store:
+    with CredStashStore(document=DOCUMENT, timeout=60) as store:
         store.setup_key()
         aws.faults.append(creating)
         assert store.setup() is True
