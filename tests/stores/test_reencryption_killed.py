@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .conftest import Account
 
 #: Seconds.
-PATIENCE = 60
+PATIENCE = 300
 CONTEXT = {"env": "production"}
 COMMAND = [
     *(sys.executable, "-m", "django_kms_secrets", "reencrypt"),
