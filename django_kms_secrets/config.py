@@ -70,7 +70,8 @@ class Config(NamedTuple):
         """
         name = self.store_class.__name__
         parameters = inspect.signature(self.store_class).parameters
-        _refuse_unknown(self.options, parameters, f"option of {name}")
+        of_url = ("names", _LAST_KNOWN_GOOD) if isinstance(self.source, str) else ()
+        _refuse_unknown(self.options, [*parameters, *of_url], f"option of {name}")
         missing = [
             option
             for option, parameter in parameters.items()

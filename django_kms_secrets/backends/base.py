@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import logging
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from ..exceptions import (
@@ -252,19 +251,24 @@ class BaseStore(abc.ABC):
 
         Raises:
             VersionConflict: somebody else wrote first.
-            SecretsError: the message of any failure says which names were stored before it.
+            SecretsError: the message of any failure says which names were stored and deleted
+                before it.
         """
         values = masked(dict(values))
-        steps = [
-            partial(self.put_many, values, expected=expected),
-            *(partial(self._remove, name) for name in removals),
-        ]
-        put_runs(steps, lambda step: step())
-
-    def _remove(self, name: str) -> Sequence[SecretVersion]:
-        with suppress(SecretNotFound):  # somebody else has deleted it
-            self.delete(name)
-        return ()
+        stored = [entry.name for entry in self.put_many(values, expected=expected)]
+        deleted: list[str] = []
+        for name in removals:
+            try:
+                with suppress(SecretNotFound):  # somebody else has deleted it
+                    self.delete(name)
+                deleted.append(name)
+                continue
+            except SecretsError as exc:
+                error = stored_before(exc, stored, deleted=deleted)
+            except BaseException:
+                log_what_was_done(stored, deleted)
+                raise
+            raise error
 
     def rotate(self, name: str, value: str, *, expected: str) -> SecretVersion:
         """Write a new value and make it current, and the value before it the previous one.
@@ -413,6 +417,8 @@ def put_runs(
 ) -> list[SecretVersion]:
     """Write one run after another; an error says which names were stored before it.
 
+    What is no error of ours, such as Ctrl-C, stays as it is: then the log says it.
+
     Args:
         runs: what is written whole or not at all, each.
         put: writes one of them.
@@ -431,17 +437,35 @@ def put_runs(
             continue
         except SecretsError as exc:
             error = stored_before(exc, [entry.name for entry in stored])
+        except BaseException:
+            log_what_was_done([entry.name for entry in stored])
+            raise
         raise error
     return stored
 
 
+def log_what_was_done(stored: Sequence[str], deleted: Sequence[str] = ()) -> None:
+    """Log what a bulk write did before Ctrl-C or the like; nothing, if that is nothing."""
+    if stored or deleted:
+        logger.warning("a bulk write was interrupted; %s", _done(stored, deleted, "before that"))
+
+
+def _done(stored: Sequence[str], deleted: Sequence[str], when: str) -> str:
+    both = (("stored", stored), ("deleted", deleted))
+    return "; ".join(f"{what} {when}: {', '.join(names)}" for what, names in both if names)
+
+
 def stored_before(
-    error: SecretsError, names: Sequence[str], when: str = "before that"
+    error: SecretsError,
+    stored: Sequence[str],
+    when: str = "before that",
+    *,
+    deleted: Sequence[str] = (),
 ) -> SecretsError:
-    """The error of a bulk write, with what was stored nevertheless."""
-    if not names:
+    """The error of a bulk write, with what was stored and deleted nevertheless."""
+    if not (stored or deleted):
         return error
-    message = f"{error.message}; but stored {when}: {', '.join(names)}"
+    message = f"{error.message}; but {_done(stored, deleted, when)}"
     again = "then the same `secrets putall` or `secrets copy` again writes only the rest"
     hint = f"{error.hint or 'mend that'}; {again}"
     return type(error)(message, hint=hint, names=error.names)

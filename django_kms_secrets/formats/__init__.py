@@ -35,7 +35,7 @@ def format_of(path: str) -> str:
     if name.startswith(".env"):
         return "dotenv"
     raise SecretsError(
-        f"the format of {path} is not known by its name",
+        f"the format of {path or 'a file without a name'} is not known by its name",
         hint="call it .env, .json or .yaml, or say which: with -f where it is written, with "
         "--input-format where it is read",
     )

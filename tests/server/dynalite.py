@@ -47,6 +47,9 @@ LEFT_TO_MOTO = {
     "test_two_hundred_and_fifty_names_are_written_in_three_transactions",
     "test_large_values_are_cut_into_transactions_by_their_weight",
     "test_a_failure_half_way_says_what_was_stored_before_it",
+    "test_what_was_stored_before_an_interruption_is_in_the_log",
+    "test_a_removal_that_fails_says_what_was_stored_and_deleted_before_it",
+    "test_a_removal_that_is_interrupted_says_so_in_the_log",
     "test_a_writer_who_came_between_cancels_the_whole_transaction",
     "test_a_name_that_was_deleted_meanwhile_is_left_out",
 }

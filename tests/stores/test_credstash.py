@@ -13,6 +13,7 @@ import pytest
 from django_kms_secrets import envelope
 from django_kms_secrets.backends.base import ABSENT
 from django_kms_secrets.backends.credstash import CredStashStore
+from django_kms_secrets.backends.credstash.table import Table
 from django_kms_secrets.exceptions import (
     AccessDenied,
     DecryptionError,
@@ -651,6 +652,62 @@ def test_a_failure_half_way_says_what_was_stored_before_it(store, aws, account, 
     assert caught.value.hint.endswith("`secrets copy` again writes only the rest")
     assert len(account.items()) == 100
     assert "planted" not in str(caught.value)
+
+
+def test_what_was_stored_before_an_interruption_is_in_the_log(
+    store, aws, account, quick, monkeypatch, caplog
+):
+    """As by Ctrl-C: it stays what it is, and says nothing itself."""
+    put_all, transactions = Table.put_all, []
+
+    def second_is_interrupted(table: Table, items: object) -> None:
+        transactions.append(items)
+        if len(transactions) == 2:
+            raise KeyboardInterrupt
+        put_all(table, items)
+
+    monkeypatch.setattr(Table, "put_all", second_is_interrupted)
+    values = {f"NAME_{number:03}": "planted-value" for number in range(103)}
+    with pytest.raises(KeyboardInterrupt):
+        store.put_many(values)
+    assert len(account.items()) == 100
+    stored = ", ".join(name for name in values if name < "NAME_100")
+    assert f"interrupted; stored before that: {stored}\n" in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_a_removal_that_fails_says_what_was_stored_and_deleted_before_it(store, aws):
+    store.put_many({"A": "1", "B": "1", "C": "1"})
+    deletions = []
+
+    def second_fails(operation: str, body: object) -> tuple[int, str] | None:
+        if operation == "DeleteItem":
+            deletions.append(body)
+            if len(deletions) == 2:
+                return 400, "AccessDeniedException"
+        return None
+
+    aws.faults.append(second_fails)
+    with pytest.raises(AccessDenied) as caught:
+        store.apply({"D": "planted-value"}, ["A", "B", "C"])
+    assert caught.value.message.endswith("; but stored before that: D; deleted before that: A")
+    assert store.get_many(None).keys() == {"B", "C", "D"}
+    assert "planted" not in str(caught.value)
+
+
+def test_a_removal_that_is_interrupted_says_so_in_the_log(store, monkeypatch, caplog):
+    store.put_many({"A": "1", "B": "1"})
+    delete = CredStashStore.delete
+
+    def second_is_interrupted(store: CredStashStore, name: str) -> None:
+        if name == "B":
+            raise KeyboardInterrupt
+        delete(store, name)
+
+    monkeypatch.setattr(CredStashStore, "delete", second_is_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.apply({}, ["A", "B"])
+    assert "interrupted; deleted before that: A\n" in caplog.text
 
 
 def interrupt(aws: EmbeddedAWS, at: str, act: Callable[[], object]) -> None:
