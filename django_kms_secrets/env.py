@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import ParseResult, urlparse
 
 import environ
@@ -16,14 +16,30 @@ from .offline import EmptyTree
 from .types import SecretStr, masked
 
 Text = str  # inside the classes below, ``str`` is a method
+Bytes = bytes
 
 _NOTSET: Any = environ.Env.NOTSET
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Never, TypeVar
+
     from .loader import Secrets
 
+    Bool: TypeAlias = bool
+    Int: TypeAlias = int
+    Float: TypeAlias = float
+    AnyList: TypeAlias = list[Any]
+    AnyTuple: TypeAlias = tuple[Any, ...]
+    AnyDict: TypeAlias = dict[Any, Any]
+    T = TypeVar("T", default=Never)
+
     class _Env:
-        """What is used of django-environ, which has no types. What is read is whatever was cast."""
+        """What is used of django-environ, which has no types.
+
+        A default of another type, such as None, is a part of the result's.
+        """
 
         prefix: Text
         ENVIRON: Mapping[Text, Text]
@@ -43,12 +59,14 @@ if TYPE_CHECKING:
         def get_value(
             self, var: Text, cast: Any = ..., default: Any = ..., parse_default: Any = ...
         ) -> Any: ...
-        def bool(self, var: Text, default: Any = ...) -> Any: ...
-        def int(self, var: Text, default: Any = ...) -> Any: ...
-        def float(self, var: Text, default: Any = ...) -> Any: ...
-        def list(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
-        def tuple(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
-        def dict(self, var: Text, cast: Any = ..., default: Any = ...) -> Any: ...
+        def bool(self, var: Text, default: Bool | T = ...) -> Bool | T: ...
+        def int(self, var: Text, default: Int | T = ...) -> Int | T: ...
+        def float(self, var: Text, default: Float | T = ...) -> Float | T: ...
+        def list(self, var: Text, cast: Any = ..., default: AnyList | T = ...) -> AnyList | T: ...
+        def tuple(
+            self, var: Text, cast: Any = ..., default: AnyTuple | T = ...
+        ) -> AnyTuple | T: ...
+        def dict(self, var: Text, cast: Any = ..., default: AnyDict | T = ...) -> AnyDict | T: ...
         def path(self, var: Text, default: Any = ..., **kwargs: Any) -> Any: ...
 else:
     _Env = environ.Env
@@ -146,8 +164,14 @@ class SecretsEnv(_Env):
 
     # The methods below are those of environ.Env that do more than get_value.
 
+    @overload
     def str(
-        self, var: Text, default: Any = _NOTSET, multiline: bool = False, choices: Any = _NOTSET
+        self, var: Text, default: Text = ..., multiline: Bool = ..., choices: Any = ...
+    ) -> Text: ...
+    @overload
+    def str(self, var: Text, default: T, multiline: Bool = ..., choices: Any = ...) -> Text | T: ...
+    def str(
+        self, var: Text, default: Any = _NOTSET, multiline: Bool = False, choices: Any = _NOTSET
     ) -> Any:
         """A string; ``multiline`` turns a written backslash n into a line break."""
         name = f"{self.prefix}{var}"
@@ -169,6 +193,10 @@ class SecretsEnv(_Env):
             return lines
         return value
 
+    @overload
+    def bytes(self, var: Text, default: Text | Bytes = ..., encoding: Text = ...) -> Bytes: ...
+    @overload
+    def bytes(self, var: Text, default: T, encoding: Text = ...) -> Bytes | T: ...
     def bytes(self, var: Text, default: Any = _NOTSET, encoding: Text = "utf8") -> Any:
         """The string, encoded."""
         value = self.get_value(var, cast=str, default=default)

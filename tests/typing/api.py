@@ -31,6 +31,13 @@ assert_type(secrets.refresh(), frozenset[str])
 assert_type(secrets.json("site"), Any)
 assert_type(secrets.env, SecretsEnv)
 assert_type(secrets.env.db("DATABASE_URL"), Any)
+assert_type(secrets.env.bool("DEBUG", default=False), bool)
+assert_type(secrets.env.int("PORT"), int)
+assert_type(secrets.env.int("PORT", default=None), int | None)
+assert_type(secrets.env.list("HOSTS", default=["localhost"]), list[Any])
+assert_type(secrets.env.str("SENTRY_DSN"), str)
+assert_type(secrets.env.str("SENTRY_DSN", default=None), str | None)
+assert_type(secrets.env.bytes("SALT"), bytes)
 assert_type(list(secrets), list[str])
 
 SECRET_KEY: str = secrets["SECRET_KEY"]

@@ -13,6 +13,8 @@ secrets["SECRET_KEY"] = "x"  # wrong: it is read only
 del secrets["SECRET_KEY"]  # wrong: it is read only
 number: int = secrets["PORT"]  # wrong: values are text
 dsn: str = secrets.get("SENTRY_DSN")  # wrong: it may be missing
+text: str = secrets.env.int("PORT")  # wrong: it is a number
+on: bool = secrets.env.bool("DEBUG", default=None)  # wrong: it may be None
 secrets.refresh(["SECRET_KEY"])  # wrong: names, not a list of them
 hidden: SecretStr = "plain"  # wrong: not masked
 secrets.nope()  # wrong: there is no such attribute
