@@ -79,10 +79,11 @@ def test_a_tab_in_zsh(shell, typed, called):
     ],
 )
 def test_fish_offers(tmp_path, typed, words):
-    """What a verb, an option and a choice may be."""
+    """What a verb, an option and a choice may be, with the line that the page has for fish."""
     script = tmp_path / "secrets.fish"
     script.write_text(inside("module", "", ["completion", "fish"]).out)
-    command = f"source {script}; complete -C '{typed}'"
+    [line] = re.findall(r"```fish\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    command = f"begin; {line}end >/dev/null; or exit 1; source {script}; complete -C '{typed}'"
     env = environment(HOME=str(tmp_path), PATH=os.environ["PATH"])
     done = subprocess.run(["fish", "-c", command], env=env, check=True, capture_output=True)
     assert [line.split("\t")[0] for line in done.stdout.decode().splitlines()] == words

@@ -7,7 +7,8 @@ A fence says what it is by its language, and a comment on the line before it say
 * ``console`` is a transcript: every ``$`` line is executed in a shell, and the output shown under
   it is the output it has (``...`` stands for anything); after ``<!-- skip -->`` it is only parsed,
   after ``<!-- second terminal -->`` it is a server that is started and left running;
-* after ``<!-- file: PATH -->`` a block of any language is the content of that file.
+* after ``<!-- file: PATH -->`` a block of any language is the content of that file;
+* what looks at the other languages is listed in test_data.py.
 
 The blocks of a page are executed in their order, in one empty directory.
 """

@@ -1,9 +1,11 @@
-"""Blocks of JSON and YAML are parsed, and held against what AWS or a pipeline would take."""
+"""Blocks that are not executed are parsed, and held against what AWS or a pipeline would take."""
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -15,7 +17,55 @@ from botocore.validate import ParamValidator
 from .pages import ROOT, Block, all_pages, page
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.embedded import EmbeddedAWS
+
+
+#: https://docs.docker.com/reference/dockerfile/
+INSTRUCTIONS = {
+    *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"),
+    *("ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
+}
+
+
+def parse_dockerfile(text: str) -> list[tuple[str, str]]:
+    """The instructions of a Dockerfile, each with its arguments.
+
+    Raises:
+        ValueError: Docker has no such instruction, or neither a shell nor JSON has such arguments.
+    """
+    lines = re.sub(r"(?m)^\s*#.*\n", "", text).replace("\\\n", " ").splitlines()
+    found = []
+    for line in filter(None, map(str.strip, lines)):
+        instruction, _, arguments = line.partition(" ")
+        if instruction not in INSTRUCTIONS or not arguments:
+            raise ValueError(f"Docker has no such instruction: {line}")
+        (json.loads if arguments.startswith("[") else shlex.split)(arguments)
+        found.append((instruction, arguments))
+    return found
+
+
+#: What reads a block of a language.
+PARSERS: dict[str, Callable[[str], object]] = {
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+    "ini": lambda text: configparser.ConfigParser().read_string(text),
+    "dockerfile": parse_dockerfile,
+}
+#: What tests the blocks of the other languages.
+TESTED = {
+    "console": "test_examples.py",
+    "pycon": "test_examples.py",
+    "python": "test_types.py, test_examples.py",
+    "sql": "tests/databases/test_pages.py",
+    "bash": "tests/cli/test_completion.py",
+    "fish": "tests/cli/test_completion.py",
+    "text": "no code: a file of an example, or what test_reference.py compares",
+    "{eval-rst}": "test_build.py",
+    "{include}": "test_build.py",
+    "{toctree}": "test_build.py",
+}
 
 
 def blocks(language: str) -> list[Any]:
@@ -37,16 +87,60 @@ WORKFLOWS = [each for each in YAML if "\njobs:\n" in each.values[0].text]
 PLAIN = {"DJANGO_SETTINGS_MODULE", "KMS_SECRETS_URL", "ALLOWED_HOSTS"}
 
 
-@pytest.mark.parametrize("block", JSON)
-def test_json(block: Block) -> None:
-    """Every block of JSON is JSON."""
-    json.loads(block.text)
+def test_every_language_is_tested() -> None:
+    """No block is without a language, and none has one that no test looks at."""
+    found = [block.language.partition(" ")[0] for each in all_pages() for block in each.blocks]
+    assert set(found) == {*PARSERS, *TESTED}
 
 
-@pytest.mark.parametrize("block", YAML)
-def test_yaml(block: Block) -> None:
-    """Every block of YAML is YAML."""
-    yaml.safe_load(block.text)
+def test_every_fence_is_a_block() -> None:
+    """No block is written in a way that the tests do not see."""
+    assert [each.name for each in all_pages() if re.search(r"```|~~~", each.prose)] == []
+
+
+@pytest.mark.parametrize("block", [each for language in PARSERS for each in blocks(language)])
+def test_a_block_is_of_its_language(block: Block) -> None:
+    """A block that is not executed can be read by what is meant to read it."""
+    PARSERS[block.language](block.text)
+
+
+@pytest.mark.parametrize(
+    "language, text",
+    [
+        ("json", "{'a': 1}\n"),
+        ("yaml", "a: b: c\n"),
+        ("ini", "a = b\n"),
+        ("dockerfile", "FORM python:3.12-slim\n"),
+        ("dockerfile", "RNU pip install one \\\n    two\n"),
+        ("dockerfile", "COPY\n"),
+        ("dockerfile", "RUN echo 'one\n"),
+        ("dockerfile", 'CMD ["gunicorn]\n'),
+    ],
+)
+def test_a_wrong_block_is_found(language: str, text: str) -> None:
+    """What is not of a language is not read as it."""
+    with pytest.raises((ValueError, yaml.YAMLError, configparser.Error)):
+        PARSERS[language](text)
+
+
+def test_a_dockerfile_is_read() -> None:
+    """Comments and lines that go on are, in that of the example project."""
+    found = parse_dockerfile((ROOT / "example_project" / "Dockerfile").read_text("utf-8"))
+    assert [instruction for instruction, _ in found].count("FROM") == 3
+    assert [arguments for _, arguments in found if arguments.endswith("/wheels/*.whl")]
+
+
+def test_images_are_built_as_the_example_is() -> None:
+    """The command that the pages run in offline mode is in the Dockerfile of the example."""
+    real = (ROOT / "example_project" / "Dockerfile").read_text("utf-8")
+    shown = [
+        arguments
+        for each in blocks("dockerfile")
+        for instruction, arguments in parse_dockerfile(each.values[0].text)
+        if instruction == "RUN" and "KMS_SECRETS_OFFLINE" in arguments
+    ]
+    assert len(shown) == 2
+    assert [arguments for arguments in shown if f"RUN {arguments} " not in real] == []
 
 
 @pytest.mark.parametrize("block", POLICIES)
