@@ -11,6 +11,7 @@ RELEASE_VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' django_kms_s
 # The time of the commit stands for the time of the build: two builds are the same, byte for byte.
 COMMIT_TIME = $(shell git log -1 --format=%ct)
 WHEEL = dist/django_kms_secrets-$(RELEASE_VERSION)-py3-none-any.whl
+SDIST = dist/django_kms_secrets-$(RELEASE_VERSION).tar.gz
 # Where the commits of releases are.
 MAIN ?= origin/main
 SBOM = sbom/django-kms-secrets-$(RELEASE_VERSION).cdx.json
@@ -25,6 +26,7 @@ dist: $(RELEASE_PYTHON)
 	git archive -o "$$tree.tar" HEAD; tar -x -C "$$tree" -f "$$tree.tar"; rm "$$tree.tar"; \
 	SOURCE_DATE_EPOCH=$(COMMIT_TIME) \
 	$(RELEASE_PYTHON) -m build --quiet --no-isolation --outdir dist "$$tree"
+	$(RELEASE_PYTHON) release/repack.py $(SDIST) $(COMMIT_TIME)
 	$(RELEASE_PYTHON) -m twine check --strict dist/*
 
 # From an environment that has the wheel, what it needs, and not even pip. Only wheels are installed:

@@ -85,6 +85,11 @@ def wheel_of(directory: Path) -> Path:
     return wheel
 
 
+def sdist_of(directory: Path) -> Path:
+    [sdist] = (directory / "dist").glob("*.tar.gz")
+    return sdist
+
+
 def package_files() -> set[str]:
     """The files of the package, as git knows them."""
     return {str(name) for name in files_of(SOURCES) if name.parts[0] == "django_kms_secrets"}
@@ -141,8 +146,7 @@ def test_the_wheel_is_the_package(release: Path) -> None:
 
 def test_the_sdist_is_the_package(release: Path) -> None:
     """The sdist has the package and what builds it: no tests, no example, no leftovers."""
-    [sdist] = (release / "dist").glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
+    with tarfile.open(sdist_of(release)) as archive:
         members = [member.name.partition("/")[2] for member in archive if member.isfile()]
     names = {name for name in members if ".egg-info/" not in name}
     assert names == package_files() | {
@@ -177,9 +181,22 @@ def test_metadata(release: Path) -> None:
 
 
 def test_two_builds_are_the_same(release: Path, tmp_path: Path) -> None:
-    """The wheel depends on the commit alone: not on time, directory, umask or leftovers."""
+    """Wheel and sdist depend on the commit alone: not on time, directory, umask or leftovers."""
     again = built(commit(tmp_path), "dist", umask=0o077)
     assert wheel_of(again).read_bytes() == wheel_of(release).read_bytes()
+    assert sdist_of(again).read_bytes() == sdist_of(release).read_bytes()
+
+
+def test_the_sdist_has_nothing_of_the_machine(release: Path) -> None:
+    """Its files have the commit's time, no owner, and modes that everybody can read."""
+    with tarfile.open(sdist_of(release)) as archive:
+        members = archive.getmembers()
+    names = [member.name for member in members]
+    assert names == sorted(names)
+    assert {member.mtime for member in members} == {COMMIT_TIME}
+    owners = {(member.uid, member.gid, member.uname, member.gname) for member in members}
+    assert owners == {(0, 0, "", "")}
+    assert {(member.isdir(), member.mode) for member in members} == {(True, 0o755), (False, 0o644)}
 
 
 def test_the_bill_lists_the_closure(release: Path) -> None:
