@@ -37,6 +37,11 @@ def test_nothing_that_users_write_is_taken_away(path: Path) -> None:
     assert gone == {}
 
 
+def test_something_of_every_kind_is_kept() -> None:
+    """No kind of names is empty, which would promise nothing, and look as if it did."""
+    assert [kind for kind, names in surface().items() if not names] == []
+
+
 @pytest.mark.parametrize("record", json.loads((STORED / "records.json").read_text("utf-8")))
 def test_a_record_of_a_table_is_opened(record: dict[str, str]) -> None:
     """A CredStash record, with the data key that KMS gave for it."""
