@@ -19,7 +19,7 @@ from .aws import (
     open_services,
 )
 from .deadline import Deadline, run_all
-from .exceptions import AccessDenied, StoreNotReady
+from .exceptions import AccessDenied, SecretsError, StoreNotReady
 from .transport import reason
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _credentials(session: Any) -> Credentials:
             found.get_frozen_credentials()
             method = found.method or "unknown"
             return Credentials(_SOURCES.get(method, method), getattr(found, "_expiry_time", None))
-        error = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
+        error: SecretsError = AccessDenied("there are no AWS credentials", hint=CREDENTIALS_HINT)
     except (BotoCoreError, ClientError, *SOURCE_ERRORS) as exc:
         error = no_credentials(exc)
     raise error

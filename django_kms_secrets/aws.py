@@ -77,6 +77,7 @@ _THROTTLED = {
 _MOMENTARY = _THROTTLED - {"LimitExceededException", "TransactionInProgressException"}
 _FAULTS = {
     "DependencyTimeoutException",
+    "IDPCommunicationError",  # of STS: the identity provider does not answer
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
@@ -85,10 +86,24 @@ _FAULTS = {
     "ServiceUnavailable",
 }
 
+_TOO_MANY_REQUESTS = 429
+
 # By what the names of botocore's errors have in them.
 _OF_CREDENTIALS = "Credential|Token|SSO|Login|MetadataRetrieval|MFA"
 _OF_SIGNING_IN = "SSO|Login|TokenRetrieval"
 _OF_CONFIGURATION = "Config|Profile|MissingDependency"
+
+# Of a source that gives no answer; and what botocore says where a container's agent gives none, or
+# answers that it cannot: there is no other sign of it.
+_NO_ANSWER = {
+    "ConnectionClosedError",
+    "ConnectTimeoutError",
+    "EndpointConnectionError",
+    "ReadTimeoutError",
+}
+_AGENT_IS_OUT = re.compile(
+    r"Error retrieving metadata: Received (error when|non 200 response (429|5\d\d)\b)"
+)
 
 #: What botocore lets through from the sources of credentials: a file that cannot be read, a program
 #: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
@@ -302,23 +317,17 @@ class Service:
             error = AccessDenied(f"{where}: {reason}", hint=f"allow {what} to this role or user")
             error.permission = permission
             return error
-        if code in _THROTTLED:
-            busy = StoreUnavailable(
-                f"{where}: too many requests", hint="try again, or ask AWS for a higher quota"
-            )
-            busy.is_momentary = code in _MOMENTARY
-            return busy
+        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if outage := _outage(where, code, status):
+            return outage
         if code == "DecryptionFailure":
             return DecryptionError(
                 f"{where}: KMS would not decrypt it",
                 hint="allow kms:Decrypt on its key, and check that the key is enabled",
                 names=[subject] if subject else (),
             )
-        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
         if 300 <= status < 400:  # AWS redirects none of these
             return self._unreadable(operation, f"HTTP status {status}")
-        if code in _FAULTS or status >= 500:
-            return StoreUnavailable(f"{where}: a fault at the service", hint="try again")
         # AWS's own text is left out: for some codes it repeats the parameters, values included.
         return SecretsError(where, hint=f"look up {code} in the API reference of {self.name}")
 
@@ -345,6 +354,19 @@ class Service:
             hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
             is_outage=reason != "SSLError",  # a certificate that is not trusted
         )
+
+
+def _outage(where: str, code: str, status: int) -> StoreUnavailable | None:
+    """The error for a service that says that it cannot now; None if it says something else."""
+    if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+        busy = StoreUnavailable(
+            f"{where}: too many requests", hint="try again, or ask AWS for a higher quota"
+        )
+        busy.is_momentary = code in _MOMENTARY
+        return busy
+    if code in _FAULTS or status >= 500:
+        return StoreUnavailable(f"{where}: a fault at the service", hint="try again")
+    return None
 
 
 def _throttling(reply: object) -> StoreUnavailable | None:
@@ -523,8 +545,8 @@ def no_region() -> StoreNotReady:
     )
 
 
-def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
-    """The error for a source of credentials that fails.
+def no_credentials(exc: Exception, request: str = "") -> SecretsError:
+    """The error for a source of credentials that fails: an outage, or that it gives none.
 
     Args:
         exc: what botocore raised, or let through.
@@ -536,11 +558,29 @@ def no_credentials(exc: Exception, request: str = "") -> AccessDenied:
             f"the AWS credentials{request} have expired, and their source gives no newer ones",
             hint=f"look after the source, or {CREDENTIALS_HINT}",
         )
-    hint = CREDENTIALS_HINT
+    where = f"the AWS credentials{request} could not be fetched"
     if operation := getattr(exc, "operation_name", ""):
-        code = replies.refusal(getattr(exc, "response", {}))["Error"]["Code"]
-        kind = f"{operation} was refused, {code}"
+        reply = replies.refusal(getattr(exc, "response", {}))
+        code = reply["Error"]["Code"]
+        where = f"{where} ({operation} was refused, {code})"
+        status = reply["ResponseMetadata"].get("HTTPStatusCode", 400)
         hint = "check the role that the AWS configuration names, and the role's trust policy"
-    elif re.search(_OF_SIGNING_IN, kind):
-        hint = "`aws sso login` signs in again"
-    return AccessDenied(f"the AWS credentials{request} could not be fetched ({kind})", hint=hint)
+        return _outage(where, code, status) or AccessDenied(where, hint=hint)
+    if _source_is_out(exc):
+        return StoreUnavailable(
+            f"{where} ({kind}): their source is out",
+            hint="try again; if it stays so, check what AWS_CONTAINER_CREDENTIALS_* and the AWS "
+            "configuration name as their source",
+        )
+    hint = "`aws sso login` signs in again" if re.search(_OF_SIGNING_IN, kind) else CREDENTIALS_HINT
+    return AccessDenied(f"{where} ({kind})", hint=hint)
+
+
+def _source_is_out(exc: Exception) -> bool:
+    """Whether a source of credentials gave no answer, or said that it cannot now."""
+    said = str(getattr(exc, "kwargs", {}).get("error_msg"))
+    return (
+        type(exc).__name__ in _NO_ANSWER
+        or getattr(exc, "is_outage", False)  # of the client without boto3
+        or bool(_AGENT_IS_OUT.match(said))
+    )

@@ -108,7 +108,15 @@ class Answer(NamedTuple):
 
 
 class CredentialRetrievalError(Exception):
-    """A container's agent gives none; botocore's exception for it has the same name."""
+    """A container's agent gives none; botocore's exception for it has the same name.
+
+    Args:
+        is_outage: whether it gave no answer, or said that it cannot now.
+    """
+
+    def __init__(self, *, is_outage: bool) -> None:
+        super().__init__()
+        self.is_outage = is_outage
 
 
 class Meta(NamedTuple):
@@ -298,7 +306,9 @@ def _of_container() -> Credentials:
                 found = credentials.from_reply(replies.parsed(content))
                 if found:
                     return found
-    raise CredentialRetrievalError
+    if failure:
+        raise CredentialRetrievalError(is_outage=failure not in _FINAL)
+    raise CredentialRetrievalError(is_outage=status == _THROTTLED_STATUS or status >= 500)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -249,14 +249,15 @@ def container(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return use
 
 
-def test_credentials_that_cannot_be_fetched_are_an_error_in_opening(remote, aws, container):
+def test_a_source_of_credentials_that_is_out_is_an_outage_in_opening(remote, aws, container):
     container(closed_port())
-    with pytest.raises(AccessDenied) as caught:
+    with pytest.raises(StoreUnavailable) as caught:
         remote().open()
     assert caught.value.message == (
-        "the AWS credentials could not be fetched (CredentialRetrievalError)"
+        "the AWS credentials could not be fetched (CredentialRetrievalError): their source is out"
     )
-    assert "ECS task role" in caught.value.hint
+    assert "AWS_CONTAINER_CREDENTIALS_*" in caught.value.hint
+    assert caught.value.is_outage
     bare(caught.value)
 
 

@@ -17,6 +17,8 @@ from django_kms_secrets import (
     AccessDenied,
     DecryptionError,
     StoreUnavailable,
+    account,
+    deadline,
     lastgood,
     load,
 )
@@ -146,6 +148,96 @@ def test_a_batch_with_a_fault_and_a_refusal(aws, configured):
     refuse(aws, 200, {"SecretValues": [], "Errors": errors}, "BatchGetSecretValue")
     with pytest.raises(AccessDenied):
         load(url)["A"]
+
+
+STS_GIVES = b"""<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>
+<AccessKeyId>ASIAEMBEDDED</AccessKeyId><SecretAccessKey>planted</SecretAccessKey>
+<SessionToken>planted</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
+class TestSourceOfCredentials:
+    """It may be out as the store may; only its refusal is one."""
+
+    @pytest.fixture
+    def sts(self, aws, monkeypatch, tmp_path, impatient):
+        """A role of a web identity, and what STS answers: statuses and codes, the last for ever."""
+        answers = [(200, "")]
+
+        def answer(connection):
+            status, code = answers.pop(0) if len(answers) > 1 else answers[0]
+            error = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>".encode()
+            connection.sendall(reply(error if code else STS_GIVES, status))
+            return True
+
+        (tmp_path / "token").write_text("planted")
+        with ScriptedServer(answer) as server:
+            monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+            monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+            monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.endpoint)
+            monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/site")
+            monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+            yield answers
+
+    @pytest.mark.parametrize(
+        "status, code",
+        [(503, "ServiceUnavailable"), (500, "Unheard"), (400, "IDPCommunicationError")],
+    )
+    def test_sts_is_out(self, sts, configured, status, code, caplog):
+        """The copy is served then, and stays; when STS refuses the role, it is removed."""
+        url = configured("secretsmanager:///doc?")
+        assert starts(url)
+        for _ in range(2):
+            sts[:] = [(status, code)]
+            assert starts(url)
+        assert f"(AssumeRoleWithWebIdentity was refused, {code})" in caplog.text
+        sts[:] = [(403, "AccessDenied")]
+        with pytest.raises(AccessDenied, match="AssumeRoleWithWebIdentity was refused"):
+            load(url)["A"]
+        sts[:] = [(status, code)]
+        assert not starts(url)
+
+    def test_sts_throttles(self, sts, configured, monkeypatch):
+        """It is asked again until the time is over, as the store is."""
+        monkeypatch.setattr(deadline, "_THROTTLED_PAUSE", 0.0)
+        url = configured("secretsmanager:///doc?")
+        sts[:] = [(400, "Throttling")] * 15 + [(200, "")]
+        assert load(url)["A"] == VALUE
+        assert sts == [(200, "")]
+
+    def test_nobody_listens_where_sts_was(self, sts, monkeypatch):
+        """What asks for the credentials alone calls that an outage too."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", closed_port())
+        with pytest.raises(StoreUnavailable, match="EndpointConnectionError"):
+            account.credentials(read_config("secretsmanager:///doc?timeout=60").make_store())
+
+    @pytest.mark.parametrize("transport", ["auto", "boto3"])
+    def test_the_agent_of_a_container(self, aws, memory, monkeypatch, transport):
+        """Gone, or too busy, it is an outage; what it refuses is none."""
+        monkeypatch.setattr(client, "_AGENT_PAUSE", 0)
+        monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
+        url = filled(f"secretsmanager:///doc?transport={transport}&", path=memory / "copy")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        credentials = {"AccessKeyId": "A", "SecretAccessKey": "planted", "Token": "planted"}
+        good = json.dumps({**credentials, "Expiration": "2099-01-01T00:00:00Z"}).encode()
+        said = [reply(good)]
+
+        def answer(connection):
+            connection.sendall(said[0])
+            return bool(said[0])  # or it hangs up
+
+        with ScriptedServer(answer) as agent:
+            monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.endpoint)
+            assert load(url)["A"] == VALUE
+            for out in (reply(b"planted", 500), reply(b"", 429), b""):
+                said[:] = [out]
+                assert starts(url)
+            said[:] = [reply(b"", 403)]
+            with pytest.raises(AccessDenied):
+                load(url)["A"]
+            said[:] = [reply(b"", 500)]
+            assert not starts(url)
 
 
 class TestSealed:

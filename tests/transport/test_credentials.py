@@ -11,7 +11,7 @@ import botocore
 import pytest
 from packaging.version import Version
 
-from django_kms_secrets import AccessDenied, transport
+from django_kms_secrets import AccessDenied, SecretsError, StoreUnavailable, transport
 from django_kms_secrets.aws import open_readers, open_services
 from django_kms_secrets.deadline import Timeouts
 from django_kms_secrets.transport import client, credentials
@@ -114,30 +114,37 @@ def test_keys_in_the_environment_come_first(set_environment):
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "bad, error",
     [
-        reply(b"", 500),
-        reply(b"not yet", 404),
-        reply(b"", 302, "Location: /elsewhere"),
-        reply(b"{"),
-        reply(json.dumps(GOOD).encode(), 201),
+        (reply(b"", 500), StoreUnavailable),
+        (reply(b"", 429), StoreUnavailable),
+        (b"", StoreUnavailable),
+        (reply(b"not yet", 404), AccessDenied),
+        (reply(b"Received non 200 response 500 ", 403), AccessDenied),
+        (reply(b"", 302, "Location: /elsewhere"), AccessDenied),
+        (reply(b"{"), AccessDenied),
+        (reply(json.dumps(GOOD).encode(), 201), AccessDenied),
     ],
-    ids=["fault", "missing", "redirection", "no JSON", "another success"],
+    ids=[
+        *("fault", "throttling", "cut off", "missing", "refusal", "redirection", "no JSON"),
+        "another success",
+    ],
 )
-def test_a_failure_is_borne_twice_and_then_an_error(bad, set_environment):
+def test_a_failure_is_borne_twice_and_then_an_error(bad, error, set_environment):
+    """An agent that is out is an outage; one that gives no credentials denies them."""
     good = reply(json.dumps(GOOD).encode())
     with ScriptedServer(script(bad, bad, good)) as agent:
         set_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=agent.endpoint)
         assert ours() == theirs()
     with ScriptedServer(script(bad)) as agent:
         set_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=agent.endpoint)
-        assert_the_same_error()
+        assert_the_same_error(error)
     assert len(agent.requests) == 6
 
 
 def test_an_agent_that_is_not_there_is_the_same_error(set_environment):
     set_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI=closed_port())
-    assert_the_same_error()
+    assert_the_same_error(StoreUnavailable)
 
 
 def test_a_token_file_that_is_not_there_is_the_same_error(set_environment, tmp_path):
@@ -145,13 +152,13 @@ def test_a_token_file_that_is_not_there_is_the_same_error(set_environment, tmp_p
         AWS_CONTAINER_CREDENTIALS_FULL_URI=closed_port(),
         AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(tmp_path / "none"),
     )
-    assert_the_same_error()
+    assert_the_same_error(AccessDenied)
 
 
-def assert_the_same_error() -> None:
-    with pytest.raises(AccessDenied) as mine:
+def assert_the_same_error(kind: type[SecretsError]) -> None:
+    with pytest.raises(kind) as mine:
         open_readers(REGIONS, transport="auto", **OPTIONS)
-    with pytest.raises(AccessDenied) as other:
+    with pytest.raises(kind) as other:
         open_services(REGIONS, **OPTIONS)
     assert (mine.value.message, mine.value.hint) == (other.value.message, other.value.hint)
     assert mine.value.__context__ is None
