@@ -83,6 +83,9 @@ _FAULTS = {
     "InternalServiceError",
     "KMSInternalException",
     "KeyUnavailableException",
+    "PriorRequestNotComplete",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceUnavailable",
 }
 

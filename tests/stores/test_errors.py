@@ -562,6 +562,9 @@ def test_throttled_once_is_no_error(remote, aws, impatient):
         ("InternalFailure", 400),
         ("ServiceUnavailable", 503),
         ("KMSInternalException", 400),
+        ("RequestTimeout", 400),
+        ("RequestTimeoutException", 408),
+        ("PriorRequestNotComplete", 400),
         ("SomethingNew", 502),
     ],
 )
