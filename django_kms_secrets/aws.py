@@ -60,6 +60,16 @@ _BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+# AWS's codes for a signature of another time; the first two for a wrong key as well.
+_OF_A_CLOCK = {
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+}
+# Seconds. AWS refuses what is 300 off, and the Date of a reply has no fractions and takes its time.
+_CLOCK_IS_OFF = 240
+
 # "403": a reply without a code of its own, as a proxy gives it.
 _DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedException"}
 _THROTTLED = {
@@ -122,7 +132,7 @@ CREDENTIALS_HINT = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 
-_KNOWN = _BAD_CREDENTIALS | _DENIED | _THROTTLED | _FAULTS
+_KNOWN = _BAD_CREDENTIALS | _OF_A_CLOCK | _DENIED | _THROTTLED | _FAULTS
 
 # Operations that IAM knows by other names: by what they do.
 _PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckItem"}
@@ -304,6 +314,12 @@ class Service:
         where = f"{operation}{' of ' if subject else ''}{subject} was refused by {self.place}"
         where = f"{where} ({code})"
         reply = reply or {}
+        if code in _OF_A_CLOCK and self.clock is not None and abs(self.clock) > _CLOCK_IS_OFF:
+            side = "behind" if self.clock > 0 else "ahead of"
+            return AccessDenied(
+                f"{where}: this machine's clock is {abs(self.clock) / 60:.0f} min {side} AWS's",
+                hint="set the clock by NTP (chrony, systemd-timesyncd)",
+            )
         if code in _BAD_CREDENTIALS:
             return AccessDenied(
                 f"{where}: the credentials are not valid",

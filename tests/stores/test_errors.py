@@ -7,7 +7,9 @@ import threading
 import time
 import traceback
 from contextlib import contextmanager
+from email.utils import formatdate
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
@@ -448,6 +450,32 @@ def test_credentials_that_are_not_valid_are_an_error(remote, aws, code):
     )
     assert "expired" in caught.value.hint
     assert "`aws sts get-caller-identity`" in caught.value.hint
+    bare(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    ],
+)
+@pytest.mark.parametrize("ahead, off", [(10800, "180 min behind"), (-600, "10 min ahead of")])
+def test_a_refusal_that_a_wrong_clock_explains_says_so(remote, aws, monkeypatch, code, ahead, off):
+    """The credentials are not at fault then."""
+    monkeypatch.setattr(
+        BaseHTTPRequestHandler, "date_time_string", lambda *_: formatdate(time.time() + ahead)
+    )
+    aws.faults.append(refusing(code=f"{code}#{PLANTED}", status=403))
+    with remote() as store, pytest.raises(AccessDenied) as caught:
+        store.get_many(None)
+    assert caught.value.message == (
+        f"{remote.operation} was refused by {remote.service} at {aws.endpoint} ({code}): "
+        f"this machine's clock is {off} AWS's"
+    )
+    assert caught.value.hint == "set the clock by NTP (chrony, systemd-timesyncd)"
     bare(caught.value)
 
 
