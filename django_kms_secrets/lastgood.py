@@ -50,6 +50,9 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: For how long a store that was out is not asked again for what else is in the copy (seconds).
 STILL_OUT = 60.0
 
+# AWS takes no request of a clock that is farther off (seconds).
+_FAR_OFF = 300.0
+
 #: The store answered: after these there is nothing good to remember.
 _REFUSALS = (AccessDenied, DecryptionError, SecretIntegrityError, SecretNotFound, StoreNotReady)
 
@@ -226,8 +229,7 @@ class LastKnownGood:
 
         def changed(kept: dict[str, _Part]) -> dict[str, _Part]:
             alone = [_ALONE + name] if name else [other for other in kept if other[:1] == _ALONE]
-            refused = self._refused()
-            if (refused and part.is_before(refused)) or _is_late(part, kept, name, *alone):
+            if _is_refused(part, *self._moments()) or _is_late(part, kept, name, *alone):
                 return kept
             there = {**kept, name: part}
             return _of_those_in(there[_CURRENT], there) if _CURRENT in there else there
@@ -265,7 +267,7 @@ class LastKnownGood:
         return _Part.now(), self._refused()
 
     def _age(self, part: _Part, now: _Part, refused: _Part | None) -> float:
-        if refused and part.is_before(refused):
+        if _is_refused(part, now, refused):
             raise _OverError("the store has refused since it was read")
         if part.boot and part.boot == now.boot:
             age = now.since - part.since  # by a clock that nobody can set
@@ -429,6 +431,18 @@ def _of_those_in(whole: _Part, kept: Mapping[str, _Part]) -> dict[str, _Part]:
 def _is_late(part: _Part, kept: Mapping[str, _Part], *names: str) -> bool:
     """Whether what the copy has of these was asked for at the same moment, or later."""
     return any(part.is_before(kept[name]) for name in names if name in kept)
+
+
+def _is_refused(part: _Part, now: _Part, refused: _Part | None) -> bool:
+    """Whether the store has refused since it was asked for this."""
+    if refused is None:
+        return False
+    is_of_this_boot = bool(part.boot) and part.boot == now.boot != refused.boot
+    if is_of_this_boot and refused.fetched > now.fetched + _FAR_OFF:
+        # A clock that was ahead stamped the refusal, in a boot before: ours is not far off, as AWS
+        # gave the part, or KMS opened it.
+        return False
+    return part.is_before(refused)
 
 
 def _is_new(text: str) -> bool:

@@ -19,6 +19,7 @@ from django_kms_secrets import (
     StoreUnavailable,
     account,
     deadline,
+    files,
     lastgood,
     load,
 )
@@ -317,6 +318,42 @@ class TestSealed:
         assert starts(url)
         now = lastgood.time.time
         monkeypatch.setattr(lastgood.time, "time", lambda: now() + 3601)
+        assert not starts(url)
+        assert not path.exists()
+
+    def test_a_refusal_by_a_clock_that_was_ahead(self, aws, url, path, monkeypatch, tmp_path):
+        """After the next boot what is fetched is kept; what was fetched before it is not used."""
+        outage = aws.faults[0]
+        before = path.read_bytes()
+        now = lastgood.time.time
+        monkeypatch.setattr(lastgood.time, "time", lambda: now() + 2 * 86400)
+        refuse(aws, 400, "AccessDeniedException")
+        with pytest.raises(AccessDenied):
+            load(url)["A"]
+        monkeypatch.setattr(lastgood.time, "time", now)
+        (tmp_path / "boot").write_text("another")
+        monkeypatch.setattr(lastgood, "_BOOT", tmp_path / "boot")
+        files.write_private(path, before.decode())
+        aws.faults[:] = [outage]
+        assert not starts(url)
+        assert not path.exists()
+        aws.faults.clear()
+        assert starts(url)
+        aws.faults[:] = [outage]
+        assert starts(url)
+        refuse(aws, 400, "AccessDeniedException")
+        with pytest.raises(AccessDenied):
+            load(url)["A"]
+        aws.faults[:] = [outage]
+        assert not starts(url)
+
+    def test_a_refusal_elsewhere(self, url, path, monkeypatch, tmp_path):
+        """Where machines share a disk, one's refusal ends what another one has, by their clocks."""
+        content = json.loads(path.read_text())
+        ahead = lastgood.time.time() + 60
+        moment = {"fetched": ahead, "boot": "elsewhere", "since": 0, "values": {}}
+        refusal = {"format": content["format"], "for": content["for"], "refused": moment}
+        files.write_private(path.with_name("copy.refused"), json.dumps(refusal))
         assert not starts(url)
         assert not path.exists()
 
