@@ -114,9 +114,7 @@ _NO_ANSWER = {
     "EndpointConnectionError",
     "ReadTimeoutError",
 }
-_AGENT_IS_OUT = re.compile(
-    r"Error retrieving metadata: Received (error when|non 200 response (429|5\d\d)\b)"
-)
+_AGENT_IS_OUT = r"Error retrieving metadata: Received (error when|non 200 response (429|5\d\d)\b)"
 
 #: What botocore lets through from the sources of credentials: a file that cannot be read, a program
 #: that writes nonsense; and its one RuntimeError, for what has expired when it is fetched.
@@ -601,5 +599,5 @@ def _source_is_out(exc: Exception) -> bool:
     return (
         type(exc).__name__ in _NO_ANSWER
         or getattr(exc, "is_outage", False)  # of the client without boto3
-        or bool(_AGENT_IS_OUT.match(said))
+        or bool(re.match(_AGENT_IS_OUT, said))
     )
