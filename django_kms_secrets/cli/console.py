@@ -165,6 +165,8 @@ class Console:
     def rows(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]], format: str) -> None:  # noqa: A002
         """Write a table: aligned on a terminal, separated by tabs in a pipe, or as JSON.
 
+        A terminal that is too narrow for a table has the lines of a pipe.
+
         Args:
             names: the columns, in their order.
             rows: a mapping of column to content for each row: text, a list of texts, or a time,
@@ -174,12 +176,13 @@ class Console:
         if format == "json":
             self.json(list(rows))
         elif not (self._out.isatty() or self._color):
-            for row in rows:
-                self.data("\t".join(_cell(row[name]) for name in names) + "\n")
+            self.data(_lines(names, rows))
         elif rows:
             from .terminal import table
 
-            self.data(table(self._out, names, rows, _cell, color=self._color))
+            self.data(
+                table(self._out, names, rows, _cell, color=self._color) or _lines(names, rows)
+            )
         else:
             self.say("there is nothing to list")
 
@@ -254,6 +257,10 @@ def _has_terminal() -> bool:
 
 def _iso(when: datetime) -> str:
     return when.isoformat(timespec="seconds")
+
+
+def _lines(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join("\t".join(_cell(row[name]) for name in names) + "\n" for row in rows)
 
 
 def _cell(value: Any) -> str:

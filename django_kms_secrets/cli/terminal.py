@@ -10,6 +10,7 @@ import os
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from .console import Stream
 
+#: Cells of the line for each column: with fewer, one beside a long name might have no room for a
+#: wide character, and would be cut.
+_ROOM = 8
 #: The columns whose words have a colour. The word says it by itself.
 _COLOURED = {"state", "finding", "stage", "stages"}
 _STYLES = {
@@ -43,7 +47,7 @@ def table(
     *,
     color: bool | None,
 ) -> str:
-    """Lay out rows for a terminal; nothing of them is cut, however narrow it is.
+    """Lay out rows for a terminal, with nothing of them cut.
 
     A column in which there is nothing is left out.
 
@@ -53,12 +57,17 @@ def table(
         rows: a mapping of column to content for each row.
         text_of: gives what a content looks like elsewhere, inert.
         color: True or False as of `--force-color` and `--no-color`; None: as the terminal is.
+
+    Returns:
+        The lines; "" where the terminal is too narrow for so many columns.
     """
     console = _console(stream, color)
     found = Table(box=None, pad_edge=False, header_style="bold")
     names = [name for name in names if any(row[name] for row in rows)]
+    if console.width < _ROOM * len(names):
+        return ""
     for name in names:
-        longest = max(len(text_of(row[name])) for row in rows)
+        longest = max(cell_len(text_of(row[name])) for row in rows)
         # A name in one piece can be copied; what stands beside it is folded.
         is_whole = name == "name" and longest <= console.width // 2
         found.add_column(name, overflow="fold", no_wrap=is_whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -81,7 +82,7 @@ class TestTable:
         assert outside(argv([row]), cwd=cwd).out == f"A\t{exact}\n"
         assert json.loads(outside(argv([row], "json"), cwd=cwd).out)[0]["created"] == exact
 
-    @pytest.mark.parametrize("columns", [20, 30, 40, 60])
+    @pytest.mark.parametrize("columns", [24, 30, 40, 60])
     def test_a_narrow_terminal_cuts_nothing(self, cwd, columns):
         """A name stands in one piece if half of the line takes it; the rest is folded."""
         long = "L" * 50
@@ -96,6 +97,23 @@ class TestTable:
         assert max(map(len, lines)) <= columns
         assert "".join(lines).count("L") == 50
         assert "".join(lines).count("9") == 6
+
+    @pytest.mark.parametrize("char", ["a", "漢"], ids=["narrow", "wide"])
+    @pytest.mark.parametrize("columns", [40, 43, 60])
+    def test_beside_a_name_is_room_for_all_columns(self, cwd, columns, char):
+        """Every character of five columns is there, whatever its width and that of the name."""
+        for count in (columns // 4, columns // 2):
+            row = {"name": char * count, "version": "1234", "stages": "CURRENT"}
+            row |= {"given": "5678", "comment": "字" * 9}
+            lines = plain(shown(cwd, [row], columns=columns))
+            folded = Counter("".join(lines))
+            assert folded - Counter(" ") >= Counter("".join([*row, *row.values()])), lines
+
+    @pytest.mark.parametrize("columns", [0, 1, 3, 15])
+    def test_too_narrow_for_a_table_has_the_lines_of_a_pipe(self, cwd, columns):
+        """The terminal folds them itself."""
+        rows = [{"name": "SECRET_K", "version": "1"}]
+        assert shown(cwd, rows, COLUMNS=str(columns)) == ["SECRET_K\t1"]
 
     def test_what_a_terminal_would_obey_is_inert(self, cwd):
         """Markup of rich is text, and control characters are spaces; in a pipe as well."""
