@@ -39,6 +39,13 @@ _STYLES = {
 }
 
 
+class _Console(RichConsole):
+    """A console that lets the cursor be: a process that is killed would leave it hidden."""
+
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+        return False
+
+
 def table(
     stream: Stream,
     names: Sequence[str],
@@ -99,10 +106,10 @@ def ago(when: datetime) -> str:
     return "just now"
 
 
-def _console(stream: Stream, color: bool | None) -> RichConsole:
+def _console(stream: Stream, color: bool | None) -> _Console:
     # https://no-color.org: present and not empty. Older releases of rich take an empty one, too.
     is_off = bool(os.environ.get("NO_COLOR")) if color is None else not color
-    return RichConsole(
+    return _Console(
         file=stream,  # type: ignore[arg-type]
         force_terminal=color or None,
         no_color=is_off,

@@ -208,7 +208,7 @@ except ValueError:
 with ours.waiting("waiting for it"):
     pass
 """
-CLEARED, CURSOR_SHOWN = "\x1b[2K", "\x1b[?25h"
+CLEARED, CURSOR = "\x1b[2K", "\x1b[?25"
 
 
 class TestProgress:
@@ -221,16 +221,22 @@ class TestProgress:
         screen = self.bar(cwd).screen
         assert "reading" in screen
         assert "3/7" in screen
-        assert screen.endswith((CLEARED, CURSOR_SHOWN))
+        assert screen.endswith(CLEARED)
         assert screen.rindex(CLEARED) > screen.rindex("waiting for it")
         assert screen.index(CLEARED, screen.rindex("3/7")) < screen.index("waiting for it")
 
     def test_it_is_gone_when_its_work_fails(self, cwd):
-        """Before the error is written, with the cursor back."""
+        """Before the error is written."""
         shown, _, _ = self.bar(cwd, "fails").screen.partition("it failed")
         _, _, rest = shown.rpartition("3/7")
         assert CLEARED in rest
-        assert CURSOR_SHOWN in rest
+
+    def test_the_cursor_is_never_hidden(self, cwd):
+        """Neither by a bar nor by a spinner: who is killed beside one cannot show it again."""
+        screen = self.bar(cwd).screen
+        assert "3/7" in screen
+        assert "waiting for it" in screen
+        assert CURSOR not in screen
 
     @pytest.mark.parametrize("variables", [{"CI": "true"}, {"TERM": "dumb"}], ids=str)
     def test_where_nobody_watches_there_is_none(self, cwd, variables):
