@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from ..config import URL_VARIABLE, read_config
@@ -36,7 +37,7 @@ from .verbs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ..backends.base import BaseStore
     from ..config import Config
@@ -161,6 +162,28 @@ def _hush(parser: argparse.ArgumentParser) -> None:
     parser.error = error  # type: ignore[method-assign]
 
 
+def _suggest_options(parser: argparse.ArgumentParser, verbs: Collection[str]) -> None:
+    """Let a parser's errors name the option that is meant by a mistyped one before the verb.
+
+    argparse goes on behind that, and by itself would complain of its value, which is no verb.
+    """
+    refuse, parse = parser.error, parser.parse_known_args
+    before: list[str] = []
+
+    def parse_known_args(args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        args = sys.argv[1:] if args is None else args
+        before[:] = takewhile(lambda arg: arg not in verbs, args)
+        return parse(args, namespace)
+
+    def error(message: str) -> NoReturn:
+        typed = (arg.partition("=")[0] for arg in before if arg.startswith("--"))
+        close = did_you_mean(typed, parser._option_string_actions)
+        refuse(f"unknown option before the verb; {close.strip()}" if close else message)
+
+    parser.error = error  # type: ignore[method-assign]
+    parser.parse_known_args = parse_known_args  # type: ignore[assignment]
+
+
 def _choice_of(words: str, typed: str, between: str, known: str) -> str:
     # Quoted or not, as the Python is.
     close = did_you_mean([typed.strip("'")], re.findall(r"[\w-]+", known))
@@ -183,6 +206,7 @@ def add_verbs(
     choices: Any = parser.add_subparsers(
         dest="verb", metavar="VERB", required=True, parser_class=parser_class
     )
+    _suggest_options(parser, choices.choices)
     for name, module in VERBS.items():
         # The docstring of the module is the help of the verb: first line short, all of it long.
         text = module.__doc__ or ""

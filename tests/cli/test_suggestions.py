@@ -35,6 +35,21 @@ def test_a_verb_an_option_or_a_choice(on_file, args, meant):
     assert (args[-1] if len(args) > 1 else args[0]) not in error.partition("error: ")[2]
 
 
+@pytest.mark.parametrize("door", ["module", "manage"])
+@pytest.mark.parametrize(
+    "args", [["--ulr", MARK, "list"], [f"--ulr={MARK}", "list"], ["--ulr", MARK, "lsit"]], ids=str
+)
+def test_an_option_before_the_verb(door, args):
+    """Its value is not taken for a verb: the error is about the option, and repeats nothing."""
+    error = inside(door, "locmem://", args).refused()
+    assert error.partition("error: ")[2] == "unknown option before the verb; did you mean --url?\n"
+
+
+def test_options_before_the_verb_that_are_right_get_no_suggestion():
+    for args in (["--url", "locmem://", "frobnicate"], ["--url=locmem://"], ["--frobnicate"]):
+        assert "did you mean" not in inside("module", "locmem://", args).refused()
+
+
 def test_what_is_like_nothing_gets_no_suggestion(on_file):
     for args in (["frobnicate"], ["list", "--frobnicate"], ["list", "-f", "xxxx"]):
         assert "did you mean" not in on_file(*args).refused()
