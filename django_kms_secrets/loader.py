@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from . import overrides
 from .config import seconds
-from .exceptions import SecretNotFound, SecretsError
+from .exceptions import SecretNotFound, SecretsError, did_you_mean
 from .formats import tree
 from .layer import Layer
 from .offline import EmptyText, EmptyTree, is_offline
@@ -540,14 +540,14 @@ class Secrets(Mapping[str, SecretStr]):
                 hint=f"`override_secrets` of this test gives no value for {name}",
                 names=[name],
             )
+        wanted = {wanted for layer in self._layers for wanted in layer.names or ()}
         if not self._is_fetched(name):
             raise SecretNotFound(
                 f"{name} is not among NAMES, so it was not fetched from {self.place}",
-                hint=f'add "{name}" to NAMES',
+                hint=f'{did_you_mean([name], wanted)}add "{name}" to NAMES',
                 names=[name],
             )
         values = self._fetched()
-        wanted = {wanted for layer in self._layers for wanted in layer.names or ()}
         missing = {wanted for wanted in wanted if tree.reach(values, wanted) is tree.MISSING}
         if not any(name.startswith(f"{root}.") for root in (*missing, *values)):
             missing.add(name)
@@ -556,7 +556,7 @@ class Secrets(Mapping[str, SecretStr]):
         listed = sorted(missing)
         raise SecretNotFound(
             f"{self.place} lacks {', '.join(listed)}",
-            hint=f"`manage.py secrets put {listed[0]}` writes one, "
+            hint=f"{did_you_mean(listed, values)}`manage.py secrets put {listed[0]}` writes one, "
             "`manage.py secrets putall FILE` all of a file",
             names=listed,
         )

@@ -156,6 +156,20 @@ def test_a_name_outside_names_is_not_fetched_and_the_error_says_so(fill):
     assert caught.value.hint == 'add "B" to NAMES'
 
 
+@pytest.mark.parametrize("names", [(), ("DATABASE_URL",)], ids=["all", "NAMES"])
+def test_a_mistyped_name_has_its_suggestion(fill, counting, names):
+    """Of the names in memory, or of NAMES: nothing more is asked for it."""
+    secrets = load(config(fill(DATABASE_URL=MARKER), *names, backend=counting))
+    with pytest.raises(SecretNotFound) as caught:
+        secrets["DATABSE_URL"]
+    assert caught.value.hint.startswith("did you mean DATABASE_URL? ")
+    assert MARKER not in str(caught.value)
+    with pytest.raises(SecretNotFound) as caught:
+        secrets["SENTRY_DSN"]
+    assert "did you mean" not in caught.value.hint
+    assert counting.fetches <= 1
+
+
 def test_a_default_for_a_name_outside_names_is_warned_about(fill, caplog):
     """It can never be anything but the default, so a mistake would stay unseen."""
     secrets = load(config(fill(A="1"), "A", "OPTIONAL"))
