@@ -48,13 +48,24 @@ TYPED = pytest.mark.parametrize(
         ("secrets getall --for django-e\t", "called: secrets getall --for django-environ"),
         ("secrets policy wri\t", "called: secrets policy writer"),
         ("secrets putall mana\t", "called: secrets putall manage.py"),
+        ("secrets --u\t", "called: secrets --url"),
+        ("secrets --url mana\t", "called: secrets --url manage.py"),
+        ("secrets --url file:///x li\t", "called: secrets --url file:///x list"),
+        ("secrets --url=x:y rotate A --prom\t", "called: secrets --url=x:y rotate A --promote"),
+        ("secrets list --format=j\t", "called: secrets list --format=json"),
+        ("secrets policy --url x wri\t", "called: secrets policy --url x writer"),
+        ("secrets run -- gunicorn --ur\tX", "called: secrets run -- gunicorn --urX"),
+        ("secrets run -- gunicorn mana\t", "called: secrets run -- gunicorn manage.py"),
     ],
 )
 
 
 @TYPED
 def test_a_tab_in_bash(shell, typed, called):
-    """A verb, an option, a choice of an option or of an argument; else the name of a file."""
+    """A verb, an option, a choice of an option or of an argument; else the name of a file.
+
+    So it is after `--url`, too, and with `=`. Behind `--` is the command of another program.
+    """
     assert called in called_by("bash", shell, typed)
 
 
@@ -76,6 +87,11 @@ def test_a_tab_in_zsh(shell, typed, called):
         ("secrets rotate A --prom", ["--promote"]),
         ("secrets list -f ", ["json", "text"]),
         ("secrets policy wri", ["writer"]),
+        ("secrets --u", ["--url"]),
+        ("secrets --url x li", ["list"]),
+        ("secrets --url=x li", ["list"]),
+        ("secrets list --format=j", ["--format=json"]),
+        ("secrets --url x list -f ", ["json", "text"]),
     ],
 )
 def test_fish_offers(tmp_path, typed, words):

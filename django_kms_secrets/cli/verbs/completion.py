@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from ...config import Config
     from ..console import Console
 
+    #: By verb; "" is what stands before one.
     Parsers = Mapping[str, argparse.ArgumentParser]
 
 _BASH = """\
 _secrets() {{
-    local words=
-    case "$COMP_CWORD|${{COMP_WORDS[1]}}|$3|$2" in
-        '1|'*) words='{verbs}' ;;
+    local word verb= words= before="$3"
+    # bash breaks --option=VALUE and the URLs into words of their own.
+    if [ "$before" = "=" ]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi
+    for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD-1))}}"; do
+        case "$verb|$word" in
+            *'|--') return ;;
+            {verbs}) verb="$word" ;;
+        esac
+    done
+    case "$verb|$before|$2" in
 {cases}
     esac
     COMPREPLY=($(compgen -W "$words" -- "$2"))
@@ -48,8 +56,8 @@ def start(
 
     parser = argparse.ArgumentParser()
     add_verbs(parser)
-    verbs = next(action for action in parser._actions if action.dest == "verb")
-    console.data(_SCRIPTS[options["shell"]](verbs.choices))  # type: ignore[arg-type]
+    verbs: Any = next(action for action in parser._actions if action.dest == "verb")
+    console.data(_SCRIPTS[options["shell"]]({"": parser, **verbs.choices}))
     return 0
 
 
@@ -59,21 +67,26 @@ def _bash(parsers: Parsers) -> str:
         for verb, parser in parsers.items()
         for patterns, words in _cases(verb, parser)
     ]
-    return _BASH.format(verbs=" ".join(parsers), cases="\n".join(cases))
+    verbs = "|".join(f"'|{verb}'" for verb in parsers if verb)
+    return _BASH.format(verbs=verbs, cases="\n".join(cases))
 
 
 def _cases(verb: str, parser: argparse.ArgumentParser) -> Iterable[tuple[list[str], list[str]]]:
     """Patterns of what is typed, and the words that may follow; the first that fits counts."""
-    chosen = [action for action in parser._actions if action.choices]
-    for action in chosen:
-        if action.option_strings:
-            patterns = [f"*'|{verb}|{option}|'*" for option in action.option_strings]
-            yield patterns, [*map(str, action.choices or ())]
-    options = [option for action in parser._actions for option in action.option_strings]
-    yield [f"*'|{verb}|'*'|-'*"], options
-    for action in chosen:
-        if not action.option_strings:
-            yield [f"*'|{verb}|'*"], [*map(str, action.choices or ())]
+    words = {action: [*map(str, action.choices or ())] for action in parser._actions}
+    for action, choices in words.items():
+        if action.option_strings and action.nargs != 0:
+            yield [f"'{verb}|{option}|'*" for option in action.option_strings], choices
+            # zsh has --option=VALUE in one word.
+            for option in action.option_strings:
+                if choices and option.startswith("--"):
+                    joined = [f"{option}={choice}" for choice in choices]
+                    yield [f"'{verb}|'*'|{option}='*"], joined
+    options = [option for action in words for option in action.option_strings]
+    yield [f"'{verb}|'*'|-'*"], options
+    for action, choices in words.items():
+        if choices and not action.option_strings:
+            yield [f"'{verb}|'*"], choices
 
 
 def _zsh(parsers: Parsers) -> str:
@@ -81,12 +94,12 @@ def _zsh(parsers: Parsers) -> str:
 
 
 def _fish(parsers: Parsers) -> str:
-    lines = [
-        f"complete -c secrets -f -n __fish_use_subcommand -a {verb} -d {_quoted(parser)}"
-        for verb, parser in parsers.items()
-    ]
+    verbs = [verb for verb in parsers if verb]
+    before = 'complete -c secrets -n "not __fish_seen_subcommand_from $verbs"'
+    lines = [f"set -l verbs {' '.join(verbs)}"]
+    lines += [f"{before} -f -a {verb} -d {_quoted(parsers[verb])}" for verb in verbs]
     for verb, parser in parsers.items():
-        start = f"complete -c secrets -n '__fish_seen_subcommand_from {verb}'"
+        start = f"complete -c secrets -n '__fish_seen_subcommand_from {verb}'" if verb else before
         for action in parser._actions:
             choices = f" -x -a '{' '.join(map(str, action.choices))}'" if action.choices else ""
             takes = choices or ("" if action.nargs == 0 else " -r")
@@ -94,7 +107,7 @@ def _fish(parsers: Parsers) -> str:
                 f" -l {option[2:]}" if option.startswith("--") else f" -s {option[1:]}"
                 for option in action.option_strings
             ]
-            if names or choices:
+            if names or (choices and verb):
                 lines.append(f"{start}{''.join(names)}{takes}")
     return "\n".join(lines) + "\n"
 
