@@ -224,7 +224,7 @@ class BaseStore(abc.ABC):
             SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
-        checked_all(values)
+        self.validate(values)
         known = expected or {}
         return put_runs(
             values.items(),
@@ -316,6 +316,20 @@ class BaseStore(abc.ABC):
         if not versions:
             raise not_found(name, self)
         return versions
+
+    def validate(self, values: Mapping[str, str]) -> None:
+        """See that it could hold values, as far as they alone say so: nothing is sent.
+
+        What writes many, or would, calls it before anything is written.
+
+        Args:
+            values: the values, by name.
+
+        Raises:
+            SecretsError: a name or a value is refused.
+        """
+        values = masked(dict(values))
+        checked_all(values)
 
     def setup(self) -> bool:
         """Create what the store needs, if it is missing.

@@ -15,7 +15,6 @@ from .base import (
     ABSENT,
     BaseStore,
     checked,
-    checked_all,
     expect,
     expect_all,
     not_for_servers,
@@ -104,13 +103,20 @@ class FileStore(BaseStore):
     ) -> None:
         """As `put_many`, with the removals in the same write."""
         values = masked(dict(values))
-        checked_all(values)
+        self.validate(values)
         with locked(self.path.parent):
             there = self._read()
             removed = [name for name in removals if name in there]
             expect_all(expected, {name: _at(there, name) for name in (*values, *removed)}, self)
             if values or removed:
                 self._write(values, removed)
+
+    def validate(self, values: Mapping[str, str]) -> None:
+        """Dotenv has no way to write some names."""
+        values = masked(dict(values))
+        super().validate(values)
+        if self._format == "dotenv":
+            dotenv.dump(values)
 
     def delete(self, name: str) -> None:
         """Take the name out of the file."""

@@ -180,13 +180,37 @@ class TestRefusals:
         """An empty store is most likely the wrong one."""
         assert "there are no secrets in file" in copy(pair[1], pair[0]).failed()
 
-    def test_what_the_target_cannot_hold(self, at):
-        """Where one value is refused, nothing is written."""
-        source, target = at("file"), at("names")
+    @pytest.mark.parametrize(
+        "options", [[], ["--versions"], ["--dry-run"], ["--versions", "--dry-run"]], ids=" ".join
+    )
+    def test_what_the_target_cannot_hold(self, at, options):
+        """Where one value is refused, nothing is written, and a dry run says so."""
+        source, target = at("memory"), at("names")
         with opened(source) as store:
             store.put_many({"A": MARK, "EMPTY": ""})
-        assert "EMPTY" in copy(source, target).failed()
+        done = copy(source, target, *options)
+        assert done.code == 1
+        assert "EMPTY would be empty" in done.err
         assert read(target) == {}
+
+    def test_an_older_value_that_the_target_cannot_hold(self, at):
+        """With versions, older values are looked at before the first is written."""
+        source, target = at("memory"), at("names")
+        with opened(source) as store:
+            store.put_many({"A": MARK, "B": ""})
+            store.put("B", MARK)
+        assert "B would be empty" in copy(source, target, "--versions").failed()
+        assert read(target) == {}
+
+    def test_what_is_kept_need_not_fit(self, at):
+        """A value that is not copied is not looked at."""
+        source, target = at("memory"), at("names")
+        with opened(source) as store:
+            store.put_many({"A": MARK, "EMPTY": ""})
+        with opened(target) as store:
+            store.put("EMPTY", MARK)
+        copy(source, target, "--existing", "keep").ok()
+        assert read(target) == {"A": MARK, "EMPTY": MARK}
 
     def test_a_tree_and_its_leaf(self, at):
         """A document has room for one of two values."""

@@ -177,6 +177,26 @@ class TestWhatItWrites:
         assert done.err == f"{PLACE}: 0 added, 0 changed, 1 unchanged, 0 deleted\n"
         assert not WRITES & set(sent)
 
+    @pytest.mark.parametrize(
+        ("store", "name", "value", "refused"),
+        [
+            ("secretsmanager://?prefix=n/", "EMPTY", "", "EMPTY would be empty"),
+            ("secretsmanager:///d?timeout=9", "django-kms-secrets", "x", "previous values"),
+            ("credstash://?document=d", "django-kms-secrets.x", "x", "previous values"),
+            ("file://x.env", "b c", "x", "no way to write the name 'b c'"),
+        ],
+    )
+    def test_a_dry_run_refuses_what_the_store_cannot_hold(
+        self, secrets, aws, store, name, value, refused
+    ):
+        """It does not promise what putall would refuse, and sends nothing."""
+        where = store if store.startswith("file") else f"{store}&region_name={REGION}"
+        text = json.dumps({"A": MARK, name: value})
+        done = secrets("putall", "-", "--dry-run", stdin=text, url=where)
+        assert done.code == 2
+        assert refused in done.err
+        assert not aws.requests
+
     def test_dry_run(self, secrets, aws, stored):
         """``--dry-run`` shows the differences and writes nothing, not even with --prune --yes."""
         secrets("putall", "-", stdin="A=1\nB=2\nC=3").ok()

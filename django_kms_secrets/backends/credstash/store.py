@@ -13,7 +13,7 @@ from ...deadline import TIMEOUTS, Deadline, Timeouts, run_all
 from ...exceptions import SecretsError
 from ...transport import AUTO
 from ...types import CURRENT, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, checked_all
+from ..base import BaseStore, checked
 from ..capabilities import (
     Age,
     AgedStore,
@@ -25,6 +25,7 @@ from ..capabilities import (
     ReencryptedStore,
     StagedStore,
 )
+from ..contents import refuse_reserved
 from .document import TableDocument
 from .keys import DataKeys
 from .names import Names
@@ -268,7 +269,7 @@ class CredStashStore(
             SecretsError: the message of any failure says which names were stored before it.
         """
         values = masked(dict(values))
-        checked_all(values)
+        self.validate(values)
         return self._names.put_many(values, expected)
 
     def apply(
@@ -284,8 +285,16 @@ class CredStashStore(
         if not isinstance(names, TableDocument):
             super().apply(values, removals, expected=expected)
             return
-        checked_all(values)
+        self.validate(values)
         names.apply(values, removals, expected)
+
+    def validate(self, values: Mapping[str, str]) -> None:
+        """A document has a name of its own."""
+        values = masked(dict(values))
+        super().validate(values)
+        if self.document:
+            for name in values:
+                refuse_reserved(name)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version; a document loses the name."""

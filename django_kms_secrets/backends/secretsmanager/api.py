@@ -175,7 +175,7 @@ class Api:
             VersionConflict: it exists.
             WaitsForDeletion: it existed, and its name is not free yet.
         """
-        self.check_size(secret_id, value)
+        check_size(self._shown(secret_id), value)
         name = self._shown(secret_id)
         reply = self._service.call(
             "CreateSecret",
@@ -196,7 +196,7 @@ class Api:
 
     def put(self, secret_id: str, value: str) -> str:
         """PutSecretValue, which makes the value current; gives the version id."""
-        self.check_size(secret_id, value)
+        check_size(self._shown(secret_id), value)
         reply = self._call(
             "PutSecretValue", secret_id, SecretString=value, ClientRequestToken=_token()
         )
@@ -231,7 +231,7 @@ class Api:
             VersionConflict: another version is at that stage.
             SecretNotFound: there is no such secret.
         """
-        self.check_size(secret_id, value)
+        check_size(self._shown(secret_id), value)
         if not _is_version_id(expected) and (expected or stage == CURRENT):
             raise self.conflict(names)
         token = _token()
@@ -471,28 +471,28 @@ class Api:
             names=names,
         )
 
-    def check_size(self, secret_id: str, value: str) -> None:
-        """See that the service takes a value.
-
-        Raises:
-            SecretsError: it is empty or too large.
-        """
-        name = self._shown(secret_id)
-        if not value:
-            raise SecretsError(
-                f"{name} would be empty, and Secrets Manager takes no empty value",
-                hint="delete the secret, and give its default where it is read",
-                names=[name],
-            )
-        if (size := len(value.encode("utf-8"))) > VALUE_BYTES:
-            raise SecretsError(
-                f"{name} is {size:,} bytes; Secrets Manager takes {VALUE_BYTES:,}",
-                hint="keep large values elsewhere (S3) and only their key here",
-                names=[name],
-            )
-
     def _shown(self, secret_id: str) -> str:
         return secret_id.removeprefix(self._prefix)
+
+
+def check_size(name: str, value: str) -> None:
+    """See that the service takes a value.
+
+    Raises:
+        SecretsError: it is empty or too large.
+    """
+    if not value:
+        raise SecretsError(
+            f"{name} would be empty, and Secrets Manager takes no empty value",
+            hint="delete the secret, and give its default where it is read",
+            names=[name],
+        )
+    if (size := len(value.encode("utf-8"))) > VALUE_BYTES:
+        raise SecretsError(
+            f"{name} is {size:,} bytes; Secrets Manager takes {VALUE_BYTES:,}",
+            hint="keep large values elsewhere (S3) and only their key here",
+            names=[name],
+        )
 
 
 def _token() -> str:

@@ -10,7 +10,7 @@ from ...deadline import TIMEOUTS, Deadline, Timeouts, run_all
 from ...exceptions import SecretNotFound, SecretsError, StoreUnavailable
 from ...transport import AUTO
 from ...types import CURRENT, PENDING, PREVIOUS, Secret, SecretVersion, masked
-from ..base import BaseStore, checked, checked_all, not_found
+from ..base import BaseStore, checked, not_found
 from ..capabilities import (
     Age,
     AgedStore,
@@ -20,7 +20,8 @@ from ..capabilities import (
     RotatingStore,
     StagedStore,
 )
-from .api import Api, version_of
+from ..contents import refuse_reserved
+from .api import Api, check_size, version_of
 from .document import SecretDocument
 from .names import Names, Writes
 
@@ -194,7 +195,7 @@ class SecretsManagerStore(
                 begins.
         """
         values = masked(dict(values))
-        checked_all(values)
+        self.validate(values)
         if self.secret_id:
             return self._do(lambda names: names.put_many(values, expected))
         return self._put_each(values, expected)
@@ -203,8 +204,6 @@ class SecretsManagerStore(
         self, values: Mapping[str, str], expected: Mapping[str, str] | None
     ) -> Sequence[SecretVersion]:
         api = self._api(len(values))
-        for name, value in values.items():  # or half of them would be stored when one is refused
-            api.check_size(self._id_of(name), value)
         writes = Writes(self._names(api), self.place, expected)
         try:
             api.run([partial(writes.one, *pair) for pair in values.items()], self.on_progress)
@@ -229,8 +228,18 @@ class SecretsManagerStore(
         if not self.secret_id:
             super().apply(values, removals, expected=expected)
             return
-        checked_all(values)
+        self.validate(values)
         self._ask(lambda api: self._document(api).apply(values, removals, expected))
+
+    def validate(self, values: Mapping[str, str]) -> None:
+        """A document has a name of its own; a secret of its own is neither empty nor too large."""
+        values = masked(dict(values))
+        super().validate(values)
+        for name, value in values.items():
+            if self.secret_id:
+                refuse_reserved(name)
+            else:
+                check_size(name, value)
 
     def delete(self, name: str) -> None:
         """A document loses the name; a secret of its own can be restored for `recovery_days`."""

@@ -72,11 +72,12 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         differing = copy.differing()
         if differing and not options["existing"]:
             raise _refusal(target, differing, plan)
+        kept = differing if options["existing"] == KEEP else []
+        wanted = [name for name in values if name not in kept]
+        copy.validate(wanted)
         if options["dry_run"]:
             console.say("nothing was written: --dry-run")
             return 0
-        kept = differing if options["existing"] == KEEP else []
-        wanted = [name for name in values if name not in kept]
         copied = copy.write(wanted)
         if kept:
             console.say(f"kept as they are: {', '.join(kept)}")
@@ -183,6 +184,14 @@ class _Copy:
         """The names of which the target has something else."""
         return self.plan.names(plans.CHANGED, plans.UNREADABLE)
 
+    def validate(self, names: Sequence[str]) -> None:
+        """See that the target could hold what `write` would write.
+
+        Raises:
+            SecretsError: it could not.
+        """
+        self.target.validate({name: self.plan.values[name] for name in names})
+
     def write(self, names: Sequence[str]) -> list[str]:
         """Write those of the names that the target does not have as they are, and check them.
 
@@ -247,6 +256,13 @@ class _Versions(_Copy):
                 progress(done, len(self.plan.values))
         return found
 
+    def validate(self, names: Sequence[str]) -> None:
+        """The older values and the pending ones, too: all of them before the first is written."""
+        for name in names:
+            values, pending = self._to_write(*self._read(name))
+            for value in (*values, *([] if pending is None else [pending])):
+                self.target.validate({name: value})
+
     def write(self, names: Sequence[str]) -> list[str]:
         """Name by name, oldest value first."""
         counts: list[int] = []
@@ -272,14 +288,17 @@ class _Versions(_Copy):
         other = found.pending is not None and wanted.pending not in (None, found.pending)
         return other or found.missing(wanted) is None
 
+    def _to_write(self, wanted: Past, found: Past) -> tuple[list[SecretStr], SecretStr | None]:
+        """The values that are missing, oldest first, and the pending one, if that is."""
+        values = found.missing(wanted)
+        pending = None if wanted.pending == found.pending else wanted.pending
+        return wanted.values if values is None else values, pending
+
     def _write(self, name: str) -> int:
         """Write what is missing; gives how many values that were."""
         wanted, found = self._read(name)
         found = self._now(name, wanted, found)
-        values = found.missing(wanted)
-        if values is None:
-            values = wanted.values
-        pending = None if wanted.pending == found.pending else wanted.pending
+        values, pending = self._to_write(wanted, found)
         if not values and pending is None:
             return 0
         write_past(self.target, name, values, pending, found)

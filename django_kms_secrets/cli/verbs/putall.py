@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import checked
 from .. import plan as plans
 from ..arguments import (
     add_context,
@@ -68,8 +67,7 @@ def wanted(store: BaseStore, options: Mapping[str, Any], console: Console) -> di
         SecretsError: it cannot be read, or a name or value in it is refused.
     """
     values = read_values(options["source"], options["input_format"], console)
-    for name, value in values.items():
-        checked(name, value)
+    store.validate(values)
     plans.refuse_two_values(store, values)
     return values
 
