@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends.base import ABSENT
 from ..backends.capabilities import StagedStore
+from ..exceptions import DecryptionError, SecretIntegrityError
 from ..types import CURRENT, PENDING, PREVIOUS
+from .plan import is_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..backends.base import BaseStore
-    from ..types import SecretStr
+    from ..types import Secret, SecretStr, SecretVersion
 
 
 class Past(NamedTuple):
@@ -24,11 +26,13 @@ class Past(NamedTuple):
             name.
         pending: the pending value, if any.
         version: the version that is current, or `ABSENT`.
+        left_out: why older values cannot be read; empty if all can.
     """
 
     values: list[SecretStr]
     pending: SecretStr | None
     version: str
+    left_out: tuple[str, ...] = ()
 
     def missing(self, wanted: Past) -> list[SecretStr] | None:
         """The values that are to be written yet; None: the two went different ways.
@@ -53,6 +57,9 @@ class Past(NamedTuple):
 def read_past(store: BaseStore, name: str, *, in_use: bool) -> Past:
     """Read what a store has of a name.
 
+    An older value that does not open is left out: nobody can honour it, and it must not keep the
+    others back. A permission that is missing is an error: others may have it.
+
     Args:
         store: where.
         name: which.
@@ -62,16 +69,32 @@ def read_past(store: BaseStore, name: str, *, in_use: bool) -> Past:
     stages = store.get_stages(name)
     if CURRENT not in stages:
         return Past([], None, ABSENT)
-    if in_use:
-        found = [stages[stage] for stage in (PREVIOUS, CURRENT) if stage in stages]
+    found: list[Secret] = []
+    left_out: list[str] = []
+    if is_document(store):
+        found += [stages[stage] for stage in (PREVIOUS, CURRENT) if stage in stages]
     else:
-        # A rollback may have moved a stage to a version that is not the last.
-        entries = [entry for entry in store.history(name) if PENDING not in entry.stages]
-        entries.sort(key=lambda entry: (CURRENT in entry.stages, PREVIOUS in entry.stages))
-        found = [store.get(name, version=entry.version) for entry in entries]
+        for entry in _older_first(store.history(name), in_use=in_use):
+            try:
+                found.append(store.get(name, version=entry.version))
+            except (DecryptionError, SecretIntegrityError) as exc:
+                if CURRENT in entry.stages:
+                    raise
+                left_out.append(exc.message)
     values = [value for value, _ in groupby(secret.value for secret in found)]
     pending = stages[PENDING].value if PENDING in stages else None
-    return Past(values, pending, stages[CURRENT].version)
+    return Past(values, pending, stages[CURRENT].version, tuple(left_out))
+
+
+def _older_first(history: Iterable[SecretVersion], *, in_use: bool) -> list[SecretVersion]:
+    """The versions that are or were current.
+
+    A rollback may have moved a stage to a version that is not the last.
+    """
+    entries = [
+        entry for entry in history if PENDING not in entry.stages and (entry.stages or not in_use)
+    ]
+    return sorted(entries, key=lambda entry: (CURRENT in entry.stages, PREVIOUS in entry.stages))
 
 
 def write_past(

@@ -454,6 +454,32 @@ class TestVersions:
         assert "error: B in " in copy(source, target, "--versions").failed()
         assert read(target) == {"A": f"{MARK}-2", "B": "theirs"}
 
+    @pytest.mark.parametrize("kind", ["names", "document"])
+    def test_an_older_value_that_does_not_open(self, at, kind):
+        """It is left out with a warning and exit code 1; it keeps nothing else back."""
+        source, target = at("table"), at(kind)
+        with opened(f"{source}&context.env=former") as store:
+            store.put("A", f"{MARK}-1")
+        with opened(source) as store:
+            store.put("A", f"{MARK}-2")
+            store.put("B", f"{MARK}-b")
+        for options in (["--dry-run"], []):
+            done = copy(source, target, "--versions", *options)
+            assert done.code == 1
+            assert "warning: left out: A version 0000000000000000001 in " in done.err
+        assert "2 copied and read back, with 2 values" in done.err
+        assert read(target) == {"A": f"{MARK}-2", "B": f"{MARK}-b"}
+
+    def test_a_current_value_that_does_not_open(self, at):
+        """It is an error, and nothing is written."""
+        source, target = at("table"), at("names")
+        with opened(source) as store:
+            store.put_many({"A": f"{MARK}-1", "B": f"{MARK}-b"})
+        with opened(f"{source}&context.env=other") as store:
+            store.put("A", f"{MARK}-2")
+        copy(source, target, "--versions").failed()
+        assert read(target) == {}
+
     def test_rolled_back(self):
         """What is current comes last, where a rollback moved it to an older version.
 

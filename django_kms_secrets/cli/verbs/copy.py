@@ -75,9 +75,13 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
         kept = differing if options["existing"] == KEEP else []
         wanted = [name for name in values if name not in kept]
         copy.validate(wanted)
+        left_out = copy.left_out(wanted)
+        for reason in left_out:
+            console.say(f"warning: left out: {reason}")
+        code = 1 if left_out else 0
         if options["dry_run"]:
             console.say("nothing was written: --dry-run")
-            return 0
+            return code
         copied = copy.write(wanted)
         if kept:
             console.say(f"kept as they are: {', '.join(kept)}")
@@ -88,7 +92,7 @@ def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
             "kept": kept,
         }
         console.report(done, options["format"])
-    return 0
+    return code
 
 
 def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
@@ -192,6 +196,10 @@ class _Copy:
         """
         self.target.validate({name: self.plan.values[name] for name in names})
 
+    def left_out(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """Why values of the source are not copied: none, as all could be read."""
+        return []
+
     def write(self, names: Sequence[str]) -> list[str]:
         """Write those of the names that the target does not have as they are, and check them.
 
@@ -262,6 +270,10 @@ class _Versions(_Copy):
             values, pending = self._to_write(*self._read(name))
             for value in (*values, *([] if pending is None else [pending])):
                 self.target.validate({name: value})
+
+    def left_out(self, names: Sequence[str]) -> list[str]:
+        """Older values that do not open."""
+        return [reason for name in names for reason in self._read(name)[0].left_out]
 
     def write(self, names: Sequence[str]) -> list[str]:
         """Name by name, oldest value first."""
