@@ -85,6 +85,25 @@ class StagedStore(abc.ABC):
         """
 
 
+class DocumentStore(abc.ABC):
+    """A store that can keep all its names in one document."""
+
+    @abc.abstractmethod
+    def put_stages(
+        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+    ) -> None:
+        """Write values of many names at their stages, all in one write to the document.
+
+        Args:
+            values: by name, the values by stage: the current one, and a previous or pending one,
+                which takes the place of what is kept there.
+            expected: by name, the version id that must still be current, or `ABSENT`.
+
+        Raises:
+            VersionConflict: somebody else wrote first; nothing is written.
+        """
+
+
 class ReencryptedStore(abc.ABC):
     """A store whose values KMS keys protect, and that can put them under another one."""
 

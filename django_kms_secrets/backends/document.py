@@ -167,6 +167,22 @@ class Document(abc.ABC):
             self._change(state, values, expected, removals=removed)
             self.write(state, [*values, *removed])
 
+    def put_stages(
+        self, values: Mapping[str, Mapping[str, str]], expected: Mapping[str, str]
+    ) -> None:
+        """Read, change, write; all values at all stages in one write."""
+        state = self.read()
+        current = {name: stages[CURRENT] for name, stages in values.items()}
+        self._change(state, current, expected)
+        for name, stages in values.items():
+            if PENDING in stages:
+                for other in state.related(name, PENDING):
+                    if other != name:
+                        raise already_pending(other, self.place)
+            for stage in {*stages} & {PREVIOUS, PENDING}:
+                state.staged[stage][name] = SecretStr(stages[stage])
+        self.write(state, list(values))
+
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
         """Read, change, keep the value before it, write."""
         return self._put({name: value}, {name: expected}, keep={name})[0]

@@ -119,7 +119,6 @@ def write_past(
     assert isinstance(store, StagedStore)  # noqa: S101 - who calls this has seen to it
     at = found.version
     for value in values:
-        # A rotation keeps the value before it in a document, too.
         write = store.put if at == ABSENT else store.rotate
         at = write(name, value, expected=at).version
     if pending is not None:

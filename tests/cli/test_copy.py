@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_kms_secrets.backends.capabilities import KeyedStore
+from django_kms_secrets.backends.document import Document
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.cli.past import read_past
 from django_kms_secrets.cli.verbs import copy as copy_verb
@@ -29,6 +30,7 @@ KINDS = {
     "file": "file://DIRECTORY/secrets.env",
     "memory": "locmem://DIRECTORY",
 }
+IN_USE = [(PREVIOUS, 1), (CURRENT, 2), (PENDING, 3)]
 STAGED = [kind for kind in KINDS if kind != "file"]
 
 
@@ -426,12 +428,12 @@ class TestVersions:
 
     @pytest.mark.parametrize("kind", ["table document", "document"])
     def test_a_leaf_comes_with_its_tree(self, at, kind):
-        """Where a name is there because another one was copied, it is not copied again."""
+        """A name that is in the tree of another one is there once."""
         source, target = at("table"), at(kind)
         with opened(source) as store:
             store.put_many({"db": f'{{"user": "{MARK}"}}', "db.user": MARK})
         done = copy(source, target, "--versions").ok()
-        assert "1 copied and read back, with 1 values, 1 were there already" in done.err
+        assert "2 copied and read back, with 2 values, 0 were there already" in done.err
         assert read(target) == {"db": f'{{"user": "{MARK}"}}'}
 
     @pytest.mark.parametrize("kind", ["table document", "document"])
@@ -443,16 +445,57 @@ class TestVersions:
                 store.put_many(values)
             if values["B"] == "1":
                 copy(source, target, "--versions").ok()
-        write = copy_verb.write_past
+        put_stages = Document.put_stages
 
-        def late(store, name, *args):
-            write(store, name, *args)
+        def late(document, *args):
             with opened(target) as other:
                 other.put("B", "theirs")
+            put_stages(document, *args)
 
-        monkeypatch.setattr(copy_verb, "write_past", late)
-        assert "error: B in " in copy(source, target, "--versions").failed()
-        assert read(target) == {"A": f"{MARK}-2", "B": "theirs"}
+        monkeypatch.setattr(Document, "put_stages", late)
+        assert "error: A, B in " in copy(source, target, "--versions").failed()
+        assert read(target) == {"A": f"{MARK}-1", "B": "theirs"}
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_one_write_to_a_document(self, at, aws, kind):
+        """However many values it is, a document gets one new version; Secrets Manager counts them.
+
+        Values of other names, and those that are there already, stay what they are.
+        """
+        source, target = at("table"), at(kind)
+        with opened(target) as store:
+            store.put_many({"A": f"{MARK}-0", "THEIRS": f"{MARK}-t", "SAME": f"{MARK}-s1"})
+            store.rotate("SAME", f"{MARK}-s2", expected=store.get("SAME").version)
+        self._filled(source, *(f"{MARK}-{number}" for number in range(3)), pending=f"{MARK}-3")
+        with opened(source) as store:
+            for number in "12":
+                store.put_many({f"N{each}": f"{MARK}-{number}" for each in range(20)})
+                store.put("SAME", f"{MARK}-s{number}")
+            store.stage("SAME", f"{MARK}-s3")
+        with aws.counted() as sent:
+            done = copy(source, target, "--versions", "--existing", "overwrite").ok()
+        assert "22 copied and read back, with 44 values, 0 were there" in done.err
+        assert sent["secretsmanager.PutSecretValue"] + sent["dynamodb.PutItem"] == 1
+        assert self._stages(target) == {stage: f"{MARK}-{number}" for stage, number in IN_USE}
+        with opened(target) as store:
+            same = {stage: secret.value for stage, secret in store.get_stages("SAME").items()}
+        assert same == {stage: f"{MARK}-s{number}" for stage, number in IN_USE}
+        assert read(target)["THEIRS"] == f"{MARK}-t"
+        again = copy(source, target, "--versions").ok().err
+        assert "0 copied and read back, with 0 values, 22 were there already" in again
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_another_pending_value_of_a_tree(self, at, kind):
+        """What is pending inside of a tree is not overwritten by a pending tree."""
+        source, target = at("table"), at(kind)
+        with opened(source) as store:
+            store.put("db", f'{{"user": "{MARK}"}}')
+            store.stage("db", "{}")
+        with opened(target) as store:
+            store.put_many({"db": f'{{"user": "{MARK}"}}', "B": "1"})
+            store.stage("db.user", f"{MARK}-2")
+        error = copy(source, target, "--versions", "--existing", "overwrite").failed()
+        assert "a value of db.user is pending already" in error
 
     @pytest.mark.parametrize("kind", ["names", "document"])
     def test_an_older_value_that_does_not_open(self, at, kind):

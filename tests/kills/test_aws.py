@@ -72,7 +72,7 @@ COMMANDS = {
     "putall": Command("putall @SOURCE --url STORE"),
     "putall --prune": Command('putall {"A":"1","C":"3"} --prune --yes --url STORE', in_steps=APART),
     "copy": Command("copy --url file://SOURCE --to STORE --existing overwrite"),
-    "copy --versions": Command(f"copy --versions --url {ORIGIN} --to STORE", in_steps=URLS),
+    "copy --versions": Command(f"copy --versions --url {ORIGIN} --to STORE", in_steps=APART),
     "rotate": Command("rotate A --value @VALUE --yes --url STORE", again="is the one it has"),
     "stage": Command("rotate A --stage --value @VALUE --url STORE", again="is pending already"),
     "promote": Command(

@@ -18,6 +18,7 @@ from ..capabilities import (
     Age,
     AgedStore,
     DiagnosedStore,
+    DocumentStore,
     KeyedStore,
     NumberedStore,
     PolicyStore,
@@ -56,6 +57,7 @@ class CredStashStore(
     NumberedStore,
     KeyedStore,
     StagedStore,
+    DocumentStore,
     ReencryptedStore,
     PrunedStore,
     AgedStore,
@@ -287,6 +289,18 @@ class CredStashStore(
             return
         self.validate(values)
         names.apply(values, removals, expected)
+
+    def put_stages(
+        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+    ) -> None:
+        """A document: as `put`, all in one write."""
+        values = masked({name: dict(stages) for name, stages in values.items()})
+        for name, stages in values.items():
+            for value in stages.values():
+                self.validate({name: value})
+        names = self._names
+        assert isinstance(names, TableDocument)  # noqa: S101 - who calls this has seen to it
+        names.put_stages(values, expected)
 
     def validate(self, values: Mapping[str, str]) -> None:
         """A document has a name of its own."""

@@ -15,6 +15,7 @@ from ..capabilities import (
     Age,
     AgedStore,
     DiagnosedStore,
+    DocumentStore,
     PolicyStore,
     ReencryptedStore,
     RotatingStore,
@@ -37,6 +38,7 @@ T = TypeVar("T")
 class SecretsManagerStore(
     BaseStore,
     StagedStore,
+    DocumentStore,
     RotatingStore,
     ReencryptedStore,
     AgedStore,
@@ -230,6 +232,16 @@ class SecretsManagerStore(
             return
         self.validate(values)
         self._ask(lambda api: self._document(api).apply(values, removals, expected))
+
+    def put_stages(
+        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+    ) -> None:
+        """A document: as `put`, all in one write."""
+        values = masked({name: dict(stages) for name, stages in values.items()})
+        for name, stages in values.items():
+            for value in stages.values():
+                self.validate({name: value})
+        self._ask(lambda api: self._document(api).put_stages(values, expected))
 
     def validate(self, values: Mapping[str, str]) -> None:
         """A document has a name of its own; a secret of its own is neither empty nor too large."""

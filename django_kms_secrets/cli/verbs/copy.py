@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...backends.base import checked
-from ...backends.capabilities import StagedStore
+from ...backends.capabilities import DocumentStore, StagedStore
 from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ...formats import tree
+from ...types import CURRENT, PENDING, PREVIOUS
 from .. import plan as plans
 from ..arguments import add_report_format, store_of
 from ..past import Past, read_past, write_past
@@ -267,7 +268,7 @@ class _Versions(_Copy):
     def validate(self, names: Sequence[str]) -> None:
         """The older values and the pending ones, too: all of them before the first is written."""
         for name in names:
-            values, pending = self._to_write(*self._read(name))
+            values, pending = self._to_write(name)
             for value in (*values, *([] if pending is None else [pending])):
                 self.target.validate({name: value})
 
@@ -276,17 +277,31 @@ class _Versions(_Copy):
         return [reason for name in names for reason in self._read(name)[0].left_out]
 
     def write(self, names: Sequence[str]) -> list[str]:
-        """Name by name, oldest value first."""
-        counts: list[int] = []
+        """Oldest value first; what is read back is what the target has in the end."""
+        missing = {name: self._to_write(name) for name in names}
+        missing = {name: values for name, values in missing.items() if any(values)}
         with self.console.progress("writing") as progress:
-            for name in names:
-                counts.append(self._write(name))
-                progress(len(counts), len(names))
+            if isinstance(self.target, DocumentStore) and plans.is_document(self.target):
+                # Not a version for each value: a service counts them, and keeps them for a while.
+                self._write_at_once(self.target, missing)
+            else:
+                for done, name in enumerate(missing, 1):
+                    write_past(self.target, name, *missing[name], self._read(name)[1])
+                    progress(done, len(missing))
+        wrong = []
+        with self.console.progress("reading back") as progress:
+            for done, (name, (values, _)) in enumerate(missing.items(), 1):
+                found = read_past(self.target, name, in_use=self.in_use)
+                if not found.ends_like(self._read(name)[0], values):
+                    wrong.append(name)
+                progress(done, len(missing))
+        self.refuse(wrong)
+        count = sum(len(values) + (pending is not None) for values, pending in missing.values())
         self.console.say(
-            f"{self.target.place}: {len(counts) - counts.count(0)} copied and read back, with "
-            f"{sum(counts)} values, {counts.count(0)} were there already"
+            f"{self.target.place}: {len(missing)} copied and read back, with {count} values, "
+            f"{len(names) - len(missing)} were there already"
         )
-        return [name for name, count in zip(names, counts, strict=True) if count]
+        return list(missing)
 
     def _read(self, name: str) -> tuple[Past, Past]:
         """What the source has, and the target; once, so that what is written later goes by it."""
@@ -300,35 +315,24 @@ class _Versions(_Copy):
         other = found.pending is not None and wanted.pending not in (None, found.pending)
         return other or found.missing(wanted) is None
 
-    def _to_write(self, wanted: Past, found: Past) -> tuple[list[SecretStr], SecretStr | None]:
+    def _to_write(self, name: str) -> tuple[list[SecretStr], SecretStr | None]:
         """The values that are missing, oldest first, and the pending one, if that is."""
+        wanted, found = self._read(name)
         values = found.missing(wanted)
         pending = None if wanted.pending == found.pending else wanted.pending
         return wanted.values if values is None else values, pending
 
-    def _write(self, name: str) -> int:
-        """Write what is missing; gives how many values that were."""
-        wanted, found = self._read(name)
-        found = self._now(name, wanted, found)
-        values, pending = self._to_write(wanted, found)
-        if not values and pending is None:
-            return 0
-        write_past(self.target, name, values, pending, found)
-        if not read_past(self.target, name, in_use=self.in_use).ends_like(wanted, values):
-            self.refuse([name])
-        return len(values) + (pending is not None)
-
-    def _now(self, name: str, wanted: Past, found: Past) -> Past:
-        """What the target has now, if that is what was found, or what is wanted.
-
-        Every write to a document gives another version to all of its names, and a leaf comes with
-        its tree. What somebody else wrote is a conflict with what was found.
-        """
-        if not plans.is_document(self.target):
-            return found
-        now = read_past(self.target, name, in_use=True)
-        is_ours = now.values[-1:] in (found.values[-1:], wanted.values[-1:]) and now.pending in (
-            found.pending,
-            wanted.pending,
-        )
-        return now if is_ours else found
+    def _write_at_once(
+        self,
+        target: DocumentStore,
+        missing: Mapping[str, tuple[list[SecretStr], SecretStr | None]],
+    ) -> None:
+        stages = {}
+        for name, (values, pending) in missing.items():
+            in_use = [*self._read(name)[1].values, *values][-2:]
+            stages[name] = dict(zip((CURRENT, PREVIOUS), reversed(in_use), strict=False))
+            if pending is not None:
+                stages[name][PENDING] = pending
+        versions = {name: self._read(name)[1].version for name in missing}
+        if stages:
+            target.put_stages(stages, expected=versions)
