@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends.base import ABSENT
 from ..backends.capabilities import StagedStore
-from ..exceptions import DecryptionError, SecretIntegrityError
-from ..types import CURRENT, PENDING, PREVIOUS
+from ..exceptions import DecryptionError, SecretIntegrityError, SecretsError
+from ..types import CURRENT, PENDING, PREVIOUS, SecretVersion
 from .plan import is_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..backends.base import BaseStore
-    from ..types import Secret, SecretStr, SecretVersion
+    from ..types import Secret, SecretStr
 
 
 class Past(NamedTuple):
@@ -103,7 +103,7 @@ def write_past(
     values: Sequence[SecretStr],
     pending: SecretStr | None,
     found: Past,
-) -> None:
+) -> SecretVersion:
     """Write values one after another, each on the one before it, and one as pending.
 
     Args:
@@ -113,15 +113,29 @@ def write_past(
         pending: the value to stage, in the place of another one; None for none.
         found: what the store has.
 
+    Returns:
+        The version that is now current.
+
     Raises:
         VersionConflict: somebody else wrote meanwhile.
+        SecretsError: the message of any failure says how many values were stored before it.
     """
     assert isinstance(store, StagedStore)  # noqa: S101 - who calls this has seen to it
-    at = found.version
-    for value in values:
-        write = store.put if at == ABSENT else store.rotate
-        at = write(name, value, expected=at).version
-    if pending is not None:
-        if found.pending is not None:
-            store.unstage(name)
-        store.stage(name, pending)
+    at, stored = found.version, 0
+    try:
+        for value in values:
+            write = store.put if at == ABSENT else store.rotate
+            at = write(name, value, expected=at).version
+            stored += 1
+        if pending is not None:
+            if found.pending is not None:
+                store.unstage(name)
+            store.stage(name, pending)
+        return SecretVersion(name, at, (CURRENT,))
+    except SecretsError as exc:
+        error = exc
+    if not stored:
+        raise error
+    count = len(values) + (pending is not None)
+    message = f"{error.message}; of {name}, {stored} of {count} values were stored"
+    raise type(error)(message, hint=error.hint, names=error.names)

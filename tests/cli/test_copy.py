@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from django_kms_secrets.backends.capabilities import KeyedStore
@@ -364,6 +366,37 @@ class TestVersions:
         self._filled(target, *values[:2])
         assert "with 2 values" in copy(source, target, "--versions").ok().err
         assert self._history(target) == values
+
+    @pytest.mark.parametrize(
+        ("allowed", "said"),
+        [
+            (0, ""),
+            (1, "; of A, 1 of 3 values were stored"),
+            (2, "; of A, 2 of 3 values were stored"),
+            (3, "; but stored before that: A"),
+            (4, "; of B, 1 of 2 values were stored; but stored before that: A"),
+            (5, "; but stored before that: A, B"),
+        ],
+    )
+    def test_says_what_was_stored(self, at, aws, allowed, said):
+        """An error in the middle names what is there already; a rerun writes the rest."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2", pending=f"{MARK}-3")
+        with opened(source) as store:
+            for name in "BBC":
+                store.put(name, f"{MARK}-{name}{len(store.list_secrets())}")
+        puts = count(1)
+
+        def fault(operation, _):
+            refused = operation == "PutItem" and next(puts) > allowed
+            return (400, "AccessDeniedException") if refused else None
+
+        aws.faults.append(fault)
+        error = copy(source, target, "--versions").failed().partition("\nhint: ")[0]
+        assert error.partition(";")[2] == said.removeprefix(";")
+        aws.faults.clear()
+        copy(source, target, "--versions").ok()
+        assert read(target) == read(source)
 
     def test_other_values(self, at):
         """What went another way is not continued, unless somebody says so."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import checked
+from ...backends.base import checked, put_runs
 from ...backends.capabilities import DocumentStore, StagedStore
 from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ...backends.base import BaseStore
     from ...config import Config
-    from ...types import SecretStr
+    from ...types import SecretStr, SecretVersion
     from ..console import Console
 
 OVERWRITE, KEEP = "overwrite", "keep"
@@ -285,9 +285,7 @@ class _Versions(_Copy):
                 # Not a version for each value: a service counts them, and keeps them for a while.
                 self._write_at_once(self.target, missing)
             else:
-                for done, name in enumerate(missing, 1):
-                    write_past(self.target, name, *missing[name], self._read(name)[1])
-                    progress(done, len(missing))
+                put_runs(missing, self._write, len(missing), progress)
         wrong = []
         with self.console.progress("reading back") as progress:
             for done, (name, (values, _)) in enumerate(missing.items(), 1):
@@ -321,6 +319,9 @@ class _Versions(_Copy):
         values = found.missing(wanted)
         pending = None if wanted.pending == found.pending else wanted.pending
         return wanted.values if values is None else values, pending
+
+    def _write(self, name: str) -> list[SecretVersion]:
+        return [write_past(self.target, name, *self._to_write(name), self._read(name)[1])]
 
     def _write_at_once(
         self,
