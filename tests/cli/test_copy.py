@@ -166,6 +166,52 @@ class TestRefusals:
         url = at(kind)
         assert "--to is the store that is copied from" in copy(url, url).failed()
 
+    @pytest.mark.parametrize(
+        "url", ["credstash://one", "secretsmanager://?prefix=x/", "secretsmanager:///x"]
+    )
+    def test_to_itself_in_the_default_region(self, aws, url):
+        """It is one store, whether or not it names its region."""
+        region = f"{'&' if '?' in url else '?'}region_name={REGION}"
+        for pair in ((url, url), (f"{url}{region}", url), (url, f"{url}{region}")):
+            assert "--to is the store that is copied from" in copy(*pair).failed()
+
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("credstash://one", "credstash://one?prefix=c/"),
+            ("credstash://one?prefix=c/", "credstash://one?prefix=c/d/"),
+            ("credstash://one", "credstash://one?document=d"),
+            ("secretsmanager://?prefix=", "secretsmanager://?prefix=c/"),
+            ("secretsmanager://?prefix=c/", "secretsmanager:///c/d"),
+            (
+                "secretsmanager://?prefix=c/",
+                f"secretsmanager:///arn:aws:secretsmanager:{REGION}:000000000000:secret:c/d-AbCdEf",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("options", [[], ["--dry-run"], ["--versions"]], ids=str)
+    def test_to_a_part_of_itself(self, aws, source, target, options):
+        """The next run would copy the copy; so nothing is sent."""
+        error = copy(source, target, *options).failed()
+        assert "is a part of what is copied" in error
+        assert not aws.requests
+
+    def test_into_its_own_table(self, at):
+        """What is not a part of the source is another store: beside it, around it, or by NAMES."""
+        source = at("table")
+        with opened(source) as store:
+            store.put_many(VALUES)
+        table = f"credstash://one?region_name={REGION}"
+        targets = [f"{table}&prefix=other/", table, f"{table}&document=d"]
+        with opened(targets[2]) as store:
+            store.setup()
+        for target in targets:
+            for copied in (3, 0):
+                assert f"{copied} copied and read back" in copy(source, target).ok().err
+        part = f"{source}inner/"
+        for copied in (1, 0):
+            assert f"{copied} copied" in copy(f"{source}&names=A", part).ok().err
+
     @pytest.mark.parametrize("url", ["nowhere", f"postgres://u:{MARK}@h/db", "credstash://?a=1"])
     def test_to_no_store(self, pair, url):
         """What is no URL of a store is not repeated."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...backends.base import checked, put_runs
-from ...backends.capabilities import DocumentStore, StagedStore
+from ...backends.capabilities import AWSStore, DocumentStore, StagedStore
 from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
 from ...formats import tree
@@ -59,40 +59,45 @@ def configure(config: Config, options: Mapping[str, Any]) -> tuple[Config, dict[
 
 def run(store: BaseStore, options: Mapping[str, Any], console: Console) -> int:
     target = _target(store, options)
+    with target:
+        return _run(store, target, options, console)
+
+
+def _run(store: BaseStore, target: BaseStore, options: Mapping[str, Any], console: Console) -> int:
+    _refuse_overlap(store, target, options["names"])
     with console.progress("reading") as progress, store.followed(progress):
         values = _values(store, options["names"])
     for name in values:
         checked(name)
     plans.refuse_two_values(target, values)
-    with target:
-        with console.progress("comparing") as progress, target.followed(progress):
-            plan = plans.compare(target, values)
-        copy = (_Versions if options["versions"] else _Copy)(store, target, plan, console)
-        if options["dry_run"]:
-            show(plan, console, options["format"])
-        differing = copy.differing()
-        if differing and not options["existing"]:
-            raise _refusal(target, differing, plan)
-        kept = differing if options["existing"] == KEEP else []
-        wanted = [name for name in values if name not in kept]
-        copy.validate(wanted)
-        left_out = copy.left_out(wanted)
-        for reason in left_out:
-            console.say(f"warning: left out: {reason}")
-        code = 1 if left_out else 0
-        if options["dry_run"]:
-            console.say("nothing was written: --dry-run")
-            return code
-        copied = copy.write(wanted)
-        if kept:
-            console.say(f"kept as they are: {', '.join(kept)}")
-        done = {
-            "store": target.place,
-            "copied": copied,
-            "unchanged": [name for name in wanted if name not in {*copied}],
-            "kept": kept,
-        }
-        console.report(done, options["format"])
+    with console.progress("comparing") as progress, target.followed(progress):
+        plan = plans.compare(target, values)
+    copy = (_Versions if options["versions"] else _Copy)(store, target, plan, console)
+    if options["dry_run"]:
+        show(plan, console, options["format"])
+    differing = copy.differing()
+    if differing and not options["existing"]:
+        raise _refusal(target, differing, plan)
+    kept = differing if options["existing"] == KEEP else []
+    wanted = [name for name in values if name not in kept]
+    copy.validate(wanted)
+    left_out = copy.left_out(wanted)
+    for reason in left_out:
+        console.say(f"warning: left out: {reason}")
+    code = 1 if left_out else 0
+    if options["dry_run"]:
+        console.say("nothing was written: --dry-run")
+        return code
+    copied = copy.write(wanted)
+    if kept:
+        console.say(f"kept as they are: {', '.join(kept)}")
+    done = {
+        "store": target.place,
+        "copied": copied,
+        "unchanged": [name for name in wanted if name not in {*copied}],
+        "kept": kept,
+    }
+    console.report(done, options["format"])
     return code
 
 
@@ -100,7 +105,7 @@ def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
     """The other store, not opened.
 
     Raises:
-        SecretsError: it is the same one, or there is no such store, or it cannot have versions.
+        SecretsError: there is no such store, or it cannot have versions.
     """
     config = read_config(options["to"])
     if config.names is not None:
@@ -108,10 +113,6 @@ def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
             "the URL of --to has names", hint="what is copied are the NAMES of the store it is from"
         )
     target = store_of(config)
-    if _identity(store) == _identity(target):
-        raise SecretsError(
-            f"--to is the store that is copied from: {store.place}", hint="name another one"
-        )
     without = [each for each in (store, target) if not isinstance(each, StagedStore)]
     if options["versions"] and without:
         raise SecretsError(
@@ -120,10 +121,45 @@ def _target(store: BaseStore, options: Mapping[str, Any]) -> BaseStore:
     return target
 
 
-def _identity(store: BaseStore) -> tuple[object, ...]:
-    """What tells two stores apart."""
-    where = (getattr(store, option, None) for option in ("profile_name", "endpoint_url"))
-    return (type(store), store.place, *where)
+def _refuse_overlap(store: BaseStore, target: BaseStore, names: Sequence[str] | None) -> None:
+    """Refuse to copy a store to itself, or all there is into a part of it.
+
+    What had been copied into a part of it would be copied by the next run, to `c/c/NAME`.
+
+    Args:
+        store, target: from where to where, both open: their regions are known.
+        names: what is copied; None for all.
+
+    Raises:
+        SecretsError: they are the same, or the target is a part of the source.
+    """
+    if _whereabouts(store) != _whereabouts(target):
+        return
+    if store.place == target.place:
+        raise SecretsError(
+            f"--to is the store that is copied from: {store.place}", hint="name another one"
+        )
+    prefix = None if plans.is_document(store) else getattr(store, "prefix", None)
+    if names is None and prefix is not None and _begin(target).startswith(prefix):
+        raise SecretsError(
+            f"{target.place} is a part of what is copied: {store.place}; nothing was written",
+            hint="name another store, or in NAMES what to copy",
+        )
+
+
+def _whereabouts(store: BaseStore) -> tuple[object, ...]:
+    """What has to be the same for two stores to share names."""
+    if not isinstance(store, AWSStore):
+        return type(store), store.place
+    options = ("table", "region_name", "profile_name", "endpoint_url")
+    return (type(store), *(getattr(store, option, None) for option in options))
+
+
+def _begin(store: BaseStore) -> str:
+    """What the names of a store begin with where they are stored; a document is one of them."""
+    # An ARN has the name at its end.
+    name: str = getattr(store, "secret_id", "").rpartition(":")[2]
+    return name or getattr(store, "document", "") or getattr(store, "prefix", "")
 
 
 def _values(store: BaseStore, names: Sequence[str] | None) -> dict[str, SecretStr]:
