@@ -293,6 +293,7 @@ def _of_container() -> Credentials:
     context = endpoints.tls(os.environ) if url.startswith("https:") else None
     parts = urlsplit(url)
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+    is_outage = False
     for attempt in range(_AGENT_ATTEMPTS):
         if attempt:
             time.sleep(_AGENT_PAUSE)
@@ -306,9 +307,9 @@ def _of_container() -> Credentials:
                 found = credentials.from_reply(replies.parsed(content))
                 if found:
                     return found
-    if failure:
-        raise CredentialRetrievalError(is_outage=failure not in _FINAL)
-    raise CredentialRetrievalError(is_outage=status == _THROTTLED_STATUS or status >= 500)
+        cannot_now = status == _THROTTLED_STATUS or status >= 500
+        is_outage = failure not in _FINAL if failure else cannot_now
+    raise CredentialRetrievalError(is_outage=is_outage)
 
 
 class _Connection(http.client.HTTPConnection):
