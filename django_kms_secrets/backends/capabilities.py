@@ -95,8 +95,8 @@ class DocumentStore(abc.ABC):
         """Write values of many names at their stages, all in one write to the document.
 
         Args:
-            values: by name, the values by stage: the current one, and a previous or pending one,
-                which takes the place of what is kept there.
+            values: by name, the values by stage; each takes the place of what is there. A name that
+                is not there yet needs a current one.
             expected: by name, the version id that must still be current, or `ABSENT`.
 
         Raises:

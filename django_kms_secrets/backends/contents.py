@@ -124,6 +124,16 @@ class Contents:
                 kept[other] = old.value
         self._forget_missing()
 
+    def keep(self, name: str, text: str) -> None:
+        """Keep a value as the previous one, in the place of what is kept of it and inside of it."""
+        kept = self.secret_at(name, PREVIOUS, None)
+        if kept and kept.value == text:
+            return
+        for other in self.related(name, PREVIOUS):
+            if self._holds(name, other):
+                del self.staged[PREVIOUS][other]
+        self.staged[PREVIOUS][name] = SecretStr(text)
+
     def remove(self, name: str) -> bool:
         """Take a name out, with what is kept of it; False if it is not there."""
         if not tree.remove(self.values, name):

@@ -172,16 +172,25 @@ class Document(abc.ABC):
     ) -> None:
         """Read, change, write; all values at all stages in one write."""
         state = self.read()
-        current = {name: stages[CURRENT] for name, stages in values.items()}
-        self._change(state, current, expected)
+        self._expect(state, values, expected)
+        current = {name: of[CURRENT] for name, of in values.items() if CURRENT in of}
+        self._change(state, current)
         for name, stages in values.items():
+            if PREVIOUS in stages:
+                state.keep(name, stages[PREVIOUS])
             if PENDING in stages:
-                for other in state.related(name, PENDING):
-                    if other != name:
-                        raise already_pending(other, self.place)
-            for stage in {*stages} & {PREVIOUS, PENDING}:
-                state.staged[stage][name] = SecretStr(stages[stage])
+                self._replace_pending(state, name, stages[PENDING])
         self.write(state, list(values))
+
+    def _replace_pending(self, state: Contents, name: str, value: str) -> None:
+        """Stage a value in the place of that of this very name, unless its tree has it already."""
+        known = state.secret_at(name, PENDING, None)
+        if known and known.value == value:
+            return
+        for other in state.related(name, PENDING):
+            if other != name:
+                raise already_pending(other, self.place)
+        state.staged[PENDING][name] = SecretStr(value)
 
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
         """Read, change, keep the value before it, write."""
@@ -210,9 +219,7 @@ class Document(abc.ABC):
         for name in values:
             refuse_reserved(name)
         # Of all names before the first change: a tree that is added has its leaves from then on.
-        names = (*values, *removals)
-        at = {name: state.version if state.secret(name) else ABSENT for name in names}
-        expect_all(expected, at, self)
+        self._expect(state, (*values, *removals), expected)
         for name, value in values.items():
             state.replace(name, value, keep=name in keep)
         for name in removals:
@@ -285,6 +292,12 @@ class Document(abc.ABC):
         return self.rotate(name, old.value, state.version)
 
     # Shared
+
+    def _expect(
+        self, state: Contents, names: Iterable[str], expected: Mapping[str, str] | None
+    ) -> None:
+        at = {name: state.version if state.secret(name) else ABSENT for name in names}
+        expect_all(expected, at, self)
 
     def _current(self, state: Contents, name: str) -> Secret:
         found = state.secret(name)

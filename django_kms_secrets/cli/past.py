@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends.base import ABSENT
 from ..backends.capabilities import StagedStore
-from ..exceptions import DecryptionError, SecretIntegrityError, SecretsError
+from ..exceptions import DecryptionError, SecretIntegrityError, SecretNotFound, SecretsError
 from ..types import CURRENT, PENDING, PREVIOUS, SecretVersion
 from .plan import is_document
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..backends.base import BaseStore
     from ..types import Secret, SecretStr
+
+
+logger: logging.Logger = logging.getLogger("django_kms_secrets")
 
 
 class Past(NamedTuple):
@@ -86,6 +90,26 @@ def read_past(store: BaseStore, name: str, *, in_use: bool) -> Past:
     return Past(values, pending, stages[CURRENT].version, tuple(left_out))
 
 
+def unreadable_before(store: BaseStore, name: str) -> str:
+    """Why the document before the current one does not open; "" if it does, or there is none.
+
+    What it has at PREVIOUS is then not known of any name whose previous value is not kept apart.
+
+    Args:
+        store: where all names are in one document.
+        name: one of them.
+    """
+    for entry in store.history(name):
+        if PREVIOUS in entry.stages:
+            try:
+                store.get(name, version=entry.version)
+            except SecretNotFound:  # it was added since
+                continue
+            except (DecryptionError, SecretIntegrityError) as exc:
+                return exc.message
+    return ""
+
+
 def _older_first(history: Iterable[SecretVersion], *, in_use: bool) -> list[SecretVersion]:
     """The versions that are or were current.
 
@@ -118,10 +142,12 @@ def write_past(
 
     Raises:
         VersionConflict: somebody else wrote meanwhile.
-        SecretsError: the message of any failure says how many values were stored before it.
+        SecretsError: the message of any failure says how many values were stored before it; after
+            Ctrl-C, the log does.
     """
     assert isinstance(store, StagedStore)  # noqa: S101 - who calls this has seen to it
     at, stored = found.version, 0
+    count = len(values) + (pending is not None)
     try:
         for value in values:
             write = store.put if at == ABSENT else store.rotate
@@ -134,8 +160,11 @@ def write_past(
         return SecretVersion(name, at, (CURRENT,))
     except SecretsError as exc:
         error = exc
+    except BaseException:
+        if stored:
+            logger.warning("of %s, %d of %d values were stored", name, stored, count)
+        raise
     if not stored:
         raise error
-    count = len(values) + (pending is not None)
     message = f"{error.message}; of {name}, {stored} of {count} values were stored"
     raise type(error)(message, hint=error.hint, names=error.names)

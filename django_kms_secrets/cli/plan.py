@@ -198,8 +198,13 @@ def warnings_of(plan: Plan) -> list[str]:
     return found
 
 
-def refuse_two_values(store: BaseStore, values: Mapping[str, str]) -> None:
+def refuse_two_values(store: BaseStore, values: Mapping[str, str], stage: str = CURRENT) -> None:
     """In a document a dotted name is the leaf of a tree: there is room for one of two values.
+
+    Args:
+        store: where they are to be written.
+        values: what is to be written at a stage.
+        stage: that stage.
 
     Raises:
         SecretsError: the store is a document, and a leaf and its tree differ.
@@ -214,7 +219,7 @@ def refuse_two_values(store: BaseStore, values: Mapping[str, str]) -> None:
     ]
     if pairs:
         raise SecretsError(
-            "given twice, with different values: "
+            f"given twice{'' if stage == CURRENT else f' as {stage}'}, with different values: "
             + ", ".join(f"{name} and the tree {root}" for root, name in pairs)
             + "; nothing was written",
             hint="in a document a dotted name is in its tree: keep one of the two",

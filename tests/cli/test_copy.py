@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 
 import pytest
 
 from django_kms_secrets.backends.capabilities import KeyedStore
+from django_kms_secrets.backends.contents import RESERVED
+from django_kms_secrets.backends.credstash import CredStashStore
 from django_kms_secrets.backends.document import Document
 from django_kms_secrets.backends.locmem import LocMemStore
 from django_kms_secrets.cli.past import read_past
@@ -33,6 +36,11 @@ KINDS = {
     "memory": "locmem://DIRECTORY",
 }
 IN_USE = [(PREVIOUS, 1), (CURRENT, 2), (PENDING, 3)]
+#: The documents of these as values of their own.
+RAW = {
+    "table document": f"credstash://two?region_name={REGION}",
+    "document": f"secretsmanager://?region_name={REGION}&prefix=",
+}
 STAGED = [kind for kind in KINDS if kind != "file"]
 
 
@@ -72,6 +80,10 @@ def pair(at):
     with opened(source) as store:
         store.put_many(VALUES)
     return source, target
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 def copy(source: str, target: str, *options: str, door: str = "module"):
@@ -241,6 +253,30 @@ class TestRefusals:
         done = copy(source, target, *options)
         assert done.code == 1
         assert "EMPTY would be empty" in done.err
+        assert read(target) == {}
+
+    @pytest.mark.parametrize(
+        ("kind", "name", "value", "said"),
+        [
+            ("names", "n\u00e4me", "1", "cannot be the name of a secret"),
+            ("names", "x" * 510, "1", "cannot be the name of a secret"),
+            ("names", "LARGE", "1" * 65_537, "LARGE is 65,537 bytes"),
+            ("table", "LARGE", "1" * 307_201, "LARGE makes an item of 409,609 bytes"),
+            ("document", RESERVED, "1", "keeps pending and previous values"),
+        ],
+        ids=["characters", "length", "secret", "item", "reserved"],
+    )
+    @pytest.mark.parametrize(
+        "options", [["--dry-run"], ["--versions", "--dry-run"], []], ids=" ".join
+    )
+    def test_limits_of_the_target(self, at, aws, kind, name, value, said, options):
+        """They are looked at before anything is written, and by a dry run."""
+        source, target = at("memory"), at(kind)
+        with opened(source) as store:
+            store.put_many({"A": MARK, name: value})
+        done = copy(source, target, *options)
+        assert done.code == 1
+        assert said in done.err
         assert read(target) == {}
 
     def test_an_older_value_that_the_target_cannot_hold(self, at):
@@ -575,6 +611,118 @@ class TestVersions:
             store.stage("db.user", f"{MARK}-2")
         error = copy(source, target, "--versions", "--existing", "overwrite").failed()
         assert "a value of db.user is pending already" in error
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_the_previous_value_of_a_tree(self, at, kind):
+        """It takes the place of what the document keeps of a leaf; the two are not mixed."""
+        source, target = at("table"), at(kind)
+        with opened(target) as store:
+            store.put("db", '{"pw": "0", "user": "u"}')
+            store.rotate("db.pw", "1", expected=store.get("db").version)
+        with opened(source) as store:
+            store.put("db", '{"pw": "2", "user": "v"}')
+            store.put("db", '{"pw": "3", "user": "w"}')
+        for copied in (1, 0):
+            done = copy(source, target, "--versions", "--existing", "overwrite").ok()
+            assert f"{copied} copied and read back" in done.err
+            with opened(target) as store:
+                found = {at: secret.value for at, secret in store.get_stages("db").items()}
+            assert found == {
+                PREVIOUS: '{"pw": "2", "user": "v"}',
+                CURRENT: '{"pw": "3", "user": "w"}',
+            }
+
+    @pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=str)
+    @pytest.mark.parametrize("stage", [PREVIOUS, PENDING])
+    def test_two_older_values_of_a_leaf(self, at, stage, options):
+        """A document has room for one of them, as for one current value; nothing is written."""
+        source, target = at("table"), at("document")
+        with opened(source) as store:
+            if stage == PREVIOUS:
+                store.put_many({"db": '{"user": "0"}', "db.user": "1"})
+            store.put_many({"db": '{"user": "2"}', "db.user": "2"})
+            if stage == PENDING:
+                store.stage("db", '{"user": "3"}')
+                store.stage("db.user", "4")
+        done = copy(source, target, "--versions", *options)
+        assert done.code == 1
+        assert f"twice as {stage}, with different values: db.user and the tree db;" in done.err
+        assert read(target) == {}
+
+    def test_one_pending_value_of_a_leaf(self, at):
+        """Where the pending tree has the pending value of its leaf, it is there once."""
+        source, target = at("table"), at("document")
+        with opened(source) as store:
+            store.put_many({"db": '{"user": "2"}', "db.user": "2"})
+            store.stage("db", '{"user": "3"}')
+            store.stage("db.user", "3")
+        for copied in (2, 0):
+            assert f"{copied} copied" in copy(source, target, "--versions").ok().err
+        with opened(target) as store:
+            assert store.get("db.user", version=PENDING).value == "3"
+            store.promote("db")
+        assert read(target) == {"db": '{"user": "3"}'}
+
+    @pytest.mark.parametrize("kind", ["table document", "document"])
+    def test_what_was_there_already_keeps_its_previous_value(self, at, kind):
+        """Though the document before is now another."""
+        source, target = at("table"), at(kind)
+        with opened(target) as store:
+            store.put_many({"A": f"{MARK}-1", "THEIRS": "1"})
+            store.put_many({"A": f"{MARK}-2", "THEIRS": "2"})
+        self._filled(source, f"{MARK}-1", f"{MARK}-2")
+        with opened(source) as store:
+            store.put("B", MARK)
+        assert (
+            "1 copied and read back, with 1 values" in copy(source, target, "--versions").ok().err
+        )
+        assert self._stages(target) == {PREVIOUS: f"{MARK}-1", CURRENT: f"{MARK}-2"}
+
+    def test_a_dry_run_counts_values(self, at):
+        """The table shows whether current values differ; beside it is what would be written."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2", pending=f"{MARK}-3")
+        self._filled(target, f"{MARK}-1", f"{MARK}-2")
+        with opened(source) as store:
+            store.put_many({"B": "1", "C": "1"})
+            store.put("B", "2")
+        with opened(target) as store:
+            store.put("C", "1")
+        done = copy(source, target, "--versions", "--dry-run").ok()
+        assert (
+            done.err
+            == "would be copied: A (1 value), B (2 values)\nnothing was written: --dry-run\n"
+        )
+        assert "with 3 values, 1 were there already" in copy(source, target, "--versions").ok().err
+        assert "would be" not in copy(source, target, "--versions", "--dry-run").ok().err
+
+    def test_interrupted_within_a_name(self, at, monkeypatch, caplog):
+        """After Ctrl-C the log says how many of its values are stored."""
+        source, target = at("memory"), at("table")
+        self._filled(source, f"{MARK}-1", f"{MARK}-2", f"{MARK}-3")
+        monkeypatch.setattr(CredStashStore, "rotate", interrupt)
+        assert copy(source, target, "--versions").code == 130
+        assert "of A, 1 of 3 values were stored" in caplog.text
+        assert MARK not in caplog.text
+
+    @pytest.mark.parametrize("kind", RAW)
+    def test_a_document_before_that_does_not_open(self, at, kind):
+        """What it had is left out with a warning and exit code 1, unless all is kept apart."""
+        source, target = at(kind), at("names")
+        kept = {RESERVED: {PREVIOUS: {"A": f"{MARK}-1"}}}
+        for document, left_out in (
+            ({"A": f"{MARK}-2", **kept}, 0),
+            ({"A": f"{MARK}-2", "B": MARK, **kept}, 1),
+        ):
+            with opened(RAW[kind]) as store:
+                store.put("notes", f"{MARK}, no JSON")
+                store.put("notes", json.dumps(document))
+            for options in (["--dry-run"], []):
+                done = copy(source, target, "--versions", *options)
+                assert done.code == left_out
+                assert done.err.count("warning: left out: ") == left_out
+        assert self._stages(target) == {PREVIOUS: f"{MARK}-1", CURRENT: f"{MARK}-2"}
+        assert read(target)["B"] == MARK
 
     @pytest.mark.parametrize("kind", ["names", "document"])
     def test_an_older_value_that_does_not_open(self, at, kind):

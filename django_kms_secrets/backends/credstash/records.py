@@ -72,6 +72,24 @@ class TooLarge(SecretsError):
     """What was sealed is larger than an item can be; nothing was written."""
 
 
+def check_size(name: str, value: str) -> None:
+    """See that an item might hold a value: in base64, and some hundred bytes with it.
+
+    Raises:
+        TooLarge: it would not, whatever its data key is.
+    """
+    _refuse_too_large(name, len(name.encode()) + 4 * -(-len(value.encode()) // 3))
+
+
+def _refuse_too_large(name: str, size: int) -> None:
+    if size > ITEM_BYTES:
+        raise TooLarge(
+            f"{name} makes an item of {size:,} bytes; DynamoDB takes {ITEM_BYTES:,}",
+            hint="keep large values elsewhere (S3) and only their key here",
+            names=[name],
+        )
+
+
 class Records:
     """Seals values, and opens records.
 
@@ -108,12 +126,7 @@ class Records:
         item: Item = {"name": name, "version": version, **envelope.encode(record)}
         if comment:
             item["comment"] = comment
-        if (size := size_of(item)) > ITEM_BYTES:
-            raise TooLarge(
-                f"{name} makes an item of {size:,} bytes; DynamoDB takes {ITEM_BYTES:,}",
-                hint="keep large values elsewhere (S3) and only their key here",
-                names=[name],
-            )
+        _refuse_too_large(name, size_of(item))
         return item
 
     def open(self, item: Item) -> Opened:

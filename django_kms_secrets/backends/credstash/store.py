@@ -30,7 +30,7 @@ from ..contents import refuse_reserved
 from .document import TableDocument
 from .keys import DataKeys
 from .names import Names
-from .records import Contexts, Records
+from .records import Contexts, Records, check_size
 from .table import Table
 from .versions import is_number
 
@@ -303,12 +303,14 @@ class CredStashStore(
         names.put_stages(values, expected)
 
     def validate(self, values: Mapping[str, str]) -> None:
-        """A document has a name of its own."""
+        """A document has a name of its own; a record of its own is not too large for an item."""
         values = masked(dict(values))
         super().validate(values)
-        if self.document:
-            for name in values:
+        for name, value in values.items():
+            if self.document:
                 refuse_reserved(name)
+            else:
+                check_size(name, value)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version; a document loses the name."""

@@ -28,6 +28,9 @@ BATCH_IDS = 20
 #: Bytes of one value.
 #: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 VALUE_BYTES = 65_536
+#: Of the name of a secret.
+#: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+NAME_CHARACTERS = 512
 
 _LABELS = {CURRENT: "AWSCURRENT", PREVIOUS: "AWSPREVIOUS", PENDING: "AWSPENDING"}
 _STAGES = {label: stage for stage, label in _LABELS.items()}
@@ -175,8 +178,9 @@ class Api:
             VersionConflict: it exists.
             WaitsForDeletion: it existed, and its name is not free yet.
         """
-        check_size(self._shown(secret_id), value)
         name = self._shown(secret_id)
+        check_name(secret_id, name)
+        check_size(name, value)
         reply = self._service.call(
             "CreateSecret",
             {
@@ -473,6 +477,25 @@ class Api:
 
     def _shown(self, secret_id: str) -> str:
         return secret_id.removeprefix(self._prefix)
+
+
+def check_name(secret_id: str, name: str) -> None:
+    """See that the service takes a name.
+
+    Args:
+        secret_id: the whole of it.
+        name: as errors show it.
+
+    Raises:
+        SecretsError: it has other characters, or too many.
+    """
+    if len(secret_id) > NAME_CHARACTERS or not re.fullmatch(r"[\w/+=.@-]+", secret_id, re.ASCII):
+        raise SecretsError(
+            f"{name} cannot be the name of a secret in Secrets Manager",
+            hint=f"with its prefix it takes at most {NAME_CHARACTERS} letters and digits of ASCII "
+            "and /_+=.@-; in a document (secret_id) a name can be any text",
+            names=[name],
+        )
 
 
 def check_size(name: str, value: str) -> None:

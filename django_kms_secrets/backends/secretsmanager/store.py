@@ -22,7 +22,7 @@ from ..capabilities import (
     StagedStore,
 )
 from ..contents import refuse_reserved
-from .api import Api, check_size, version_of
+from .api import Api, check_name, check_size, version_of
 from .document import SecretDocument
 from .names import Names, Writes
 
@@ -244,13 +244,14 @@ class SecretsManagerStore(
         self._ask(lambda api: self._document(api).put_stages(values, expected))
 
     def validate(self, values: Mapping[str, str]) -> None:
-        """A document has a name of its own; a secret of its own is neither empty nor too large."""
+        """A document has a name of its own; of a secret of its own the service limits both."""
         values = masked(dict(values))
         super().validate(values)
         for name, value in values.items():
             if self.secret_id:
                 refuse_reserved(name)
             else:
+                check_name(self.prefix + name, name)
                 check_size(name, value)
 
     def delete(self, name: str) -> None:

@@ -17,7 +17,7 @@ from ...formats import tree
 from ...types import CURRENT, PENDING, PREVIOUS
 from .. import plan as plans
 from ..arguments import add_report_format, store_of
-from ..past import Past, read_past, write_past
+from ..past import Past, read_past, unreadable_before, write_past
 from .putall import show
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _run(store: BaseStore, target: BaseStore, options: Mapping[str, Any], consol
         console.say(f"warning: left out: {reason}")
     code = 1 if left_out else 0
     if options["dry_run"]:
+        if intended := copy.intended(wanted):
+            console.say(f"would be copied: {', '.join(intended)}")
         console.say("nothing was written: --dry-run")
         return code
     copied = copy.write(wanted)
@@ -237,6 +239,10 @@ class _Copy:
         """Why values of the source are not copied: none, as all could be read."""
         return []
 
+    def intended(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """What `write` would write, as far as the plan does not show it: nothing."""
+        return []
+
     def write(self, names: Sequence[str]) -> list[str]:
         """Write those of the names that the target does not have as they are, and check them.
 
@@ -307,10 +313,28 @@ class _Versions(_Copy):
             values, pending = self._to_write(name)
             for value in (*values, *([] if pending is None else [pending])):
                 self.target.validate({name: value})
+        if plans.is_document(self.target):
+            stages = self._stages(names)
+            for stage in (PREVIOUS, PENDING):
+                at = {name: of[stage] for name, of in stages.items() if stage in of}
+                plans.refuse_two_values(self.target, at, stage)
 
     def left_out(self, names: Sequence[str]) -> list[str]:
         """Older values that do not open."""
-        return [reason for name in names for reason in self._read(name)[0].left_out]
+        reasons = [reason for name in names for reason in self._read(name)[0].left_out]
+        alone = [name for name in names if len(self._read(name)[0].values) == 1]
+        if alone and plans.is_document(self.source):
+            reasons += filter(None, [unreadable_before(self.source, alone[0])])
+        return reasons
+
+    def intended(self, names: Sequence[str]) -> list[str]:
+        """How many values of which name: the plan shows only whether the current ones differ."""
+        counts = {name: self._count(name) for name in names}
+        return [
+            f"{name} ({count} value{'s' if count > 1 else ''})"
+            for name, count in counts.items()
+            if count
+        ]
 
     def write(self, names: Sequence[str]) -> list[str]:
         """Oldest value first; what is read back is what the target has in the end."""
@@ -319,7 +343,7 @@ class _Versions(_Copy):
         with self.console.progress("writing") as progress:
             if isinstance(self.target, DocumentStore) and plans.is_document(self.target):
                 # Not a version for each value: a service counts them, and keeps them for a while.
-                self._write_at_once(self.target, missing)
+                self._write_at_once(self.target, names)
             else:
                 put_runs(missing, self._write, len(missing), progress)
         wrong = []
@@ -330,7 +354,7 @@ class _Versions(_Copy):
                     wrong.append(name)
                 progress(done, len(missing))
         self.refuse(wrong)
-        count = sum(len(values) + (pending is not None) for values, pending in missing.values())
+        count = sum(map(self._count, missing))
         self.console.say(
             f"{self.target.place}: {len(missing)} copied and read back, with {count} values, "
             f"{len(names) - len(missing)} were there already"
@@ -359,17 +383,29 @@ class _Versions(_Copy):
     def _write(self, name: str) -> list[SecretVersion]:
         return [write_past(self.target, name, *self._to_write(name), self._read(name)[1])]
 
-    def _write_at_once(
-        self,
-        target: DocumentStore,
-        missing: Mapping[str, tuple[list[SecretStr], SecretStr | None]],
-    ) -> None:
+    def _count(self, name: str) -> int:
+        """How many values of a name are missing."""
+        values, pending = self._to_write(name)
+        return len(values) + (pending is not None)
+
+    def _write_at_once(self, target: DocumentStore, names: Sequence[str]) -> None:
+        if any(map(self._count, names)):
+            versions = {name: self._read(name)[1].version for name in names}
+            target.put_stages(self._stages(names), expected=versions)
+
+    def _stages(self, names: Sequence[str]) -> dict[str, dict[str, SecretStr]]:
+        """What a document is to have of each name at its stages.
+
+        The previous value of those that are there already, too: any write to a document makes it
+        the previous one as a whole.
+        """
         stages = {}
-        for name, (values, pending) in missing.items():
-            in_use = [*self._read(name)[1].values, *values][-2:]
-            stages[name] = dict(zip((CURRENT, PREVIOUS), reversed(in_use), strict=False))
-            if pending is not None:
-                stages[name][PENDING] = pending
-        versions = {name: self._read(name)[1].version for name in missing}
-        if stages:
-            target.put_stages(stages, expected=versions)
+        for name in names:
+            values, pending = self._to_write(name)
+            at = {} if pending is None else {PENDING: pending}
+            if values:
+                at[CURRENT] = values[-1]
+            if before := [*self._read(name)[1].values, *values][-2:-1]:
+                at[PREVIOUS] = before[0]
+            stages[name] = at
+        return stages
