@@ -60,13 +60,9 @@ _BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-# AWS's codes for a signature of another time; the first two for a wrong key as well.
-_OF_A_CLOCK = {
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-}
+# AWS's codes for a signature of another time; and those that a wrong key has as well.
+_OF_A_CLOCK = {"RequestExpired", "RequestTimeTooSkewed"}
+_OF_A_SIGNATURE = {"InvalidSignatureException", "SignatureDoesNotMatch"}
 # Seconds. AWS refuses what is 300 off, and the Date of a reply has no fractions and takes its time.
 _CLOCK_IS_OFF = 240
 
@@ -130,7 +126,7 @@ CREDENTIALS_HINT = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 
-_KNOWN = _BAD_CREDENTIALS | _OF_A_CLOCK | _DENIED | _THROTTLED | _FAULTS
+_KNOWN = _BAD_CREDENTIALS | _OF_A_CLOCK | _OF_A_SIGNATURE | _DENIED | _THROTTLED | _FAULTS
 
 # Operations that IAM knows by other names: by what they do.
 _PERMISSIONS = {"TransactWriteItems": "PutItem, DeleteItem and ConditionCheckItem"}
@@ -287,10 +283,8 @@ class Service:
         )
 
     def _read_clock(self, reply: Mapping[str, Any]) -> None:
-        headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        with contextlib.suppress(*_PARSERS_OWN):  # no date, or none that is one
-            theirs = parsedate_to_datetime(headers.get("date"))
-            self.clock = theirs.timestamp() - time.time()
+        ahead = _ahead(reply)
+        self.clock = self.clock if ahead is None else ahead
 
     def refused(
         self,
@@ -312,12 +306,8 @@ class Service:
         where = f"{operation}{' of ' if subject else ''}{subject} was refused by {self.place}"
         where = f"{where} ({code})"
         reply = reply or {}
-        if code in _OF_A_CLOCK and self.clock is not None and abs(self.clock) > _CLOCK_IS_OFF:
-            side = "behind" if self.clock > 0 else "ahead of"
-            return AccessDenied(
-                f"{where}: this machine's clock is {abs(self.clock) / 60:.0f} min {side} AWS's",
-                hint="set the clock by NTP (chrony, systemd-timesyncd)",
-            )
+        if wrong_clock := _wrong_clock(where, code, self.clock):
+            return wrong_clock
         if code in _BAD_CREDENTIALS:
             return AccessDenied(
                 f"{where}: the credentials are not valid",
@@ -371,6 +361,33 @@ class Service:
             hint="check region_name and endpoint_url, the network, and the VPC endpoint if any",
             is_outage=reason != "SSLError",  # a certificate that is not trusted
         )
+
+
+def _ahead(reply: Mapping[str, Any]) -> float | None:
+    """How far the clock of who replied is ahead of ours (seconds); None where it has no date."""
+    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    with contextlib.suppress(*_PARSERS_OWN):  # no date, or none that is one
+        return parsedate_to_datetime(headers.get("date")).timestamp() - time.time()
+    return None
+
+
+def _wrong_clock(where: str, code: str, ahead: float | None) -> AccessDenied | None:
+    """The error for a request that was signed by a wrong clock; None if it says something else.
+
+    Args:
+        where: what was refused.
+        code: AWS's error code.
+        ahead: how far AWS's clock is ahead of ours (seconds), where that is known.
+    """
+    is_off = ahead is not None and abs(ahead) > _CLOCK_IS_OFF
+    if code not in _OF_A_CLOCK and not (is_off and code in _OF_A_SIGNATURE):
+        return None
+    reason = "by AWS's clock the request is of another time"
+    if ahead is not None and is_off:
+        side = "behind" if ahead > 0 else "ahead of"
+        reason = f"this machine's clock is {abs(ahead) / 60:.0f} min {side} AWS's"
+    hint = "set the clock by NTP (chrony, systemd-timesyncd)"
+    return AccessDenied(f"{where}: {reason}", hint=hint)
 
 
 def _outage(where: str, code: str, status: int) -> StoreUnavailable | None:
@@ -577,12 +594,7 @@ def no_credentials(exc: Exception, request: str = "") -> SecretsError:
         )
     where = f"the AWS credentials{request} could not be fetched"
     if operation := getattr(exc, "operation_name", ""):
-        reply = replies.refusal(getattr(exc, "response", {}))
-        code = reply["Error"]["Code"]
-        where = f"{where} ({operation} was refused, {code})"
-        status = reply["ResponseMetadata"].get("HTTPStatusCode", 400)
-        hint = "check the role that the AWS configuration names, and the role's trust policy"
-        return _outage(where, code, status) or AccessDenied(where, hint=hint)
+        return _no_role(where, operation, getattr(exc, "response", {}))
     if _source_is_out(exc):
         return StoreUnavailable(
             f"{where} ({kind}): their source is out",
@@ -591,6 +603,20 @@ def no_credentials(exc: Exception, request: str = "") -> SecretsError:
         )
     hint = "`aws sso login` signs in again" if re.search(_OF_SIGNING_IN, kind) else CREDENTIALS_HINT
     return AccessDenied(f"{where} ({kind})", hint=hint)
+
+
+def _no_role(where: str, operation: str, response: Mapping[str, Any]) -> SecretsError:
+    """The error for what STS answers, or AWS's sign-in."""
+    reply = replies.refusal(response)
+    code = reply["Error"]["Code"]
+    where = f"{where} ({operation} was refused, {code})"
+    status = reply["ResponseMetadata"].get("HTTPStatusCode", 400)
+    hint = "check the role that the AWS configuration names, and the role's trust policy"
+    return (
+        _wrong_clock(where, code, _ahead(response))
+        or _outage(where, code, status)
+        or AccessDenied(where, hint=hint)
+    )
 
 
 def _source_is_out(exc: Exception) -> bool:

@@ -437,8 +437,8 @@ def _is_refused(part: _Part, now: _Part, refused: _Part | None) -> bool:
     """Whether the store has refused since it was asked for this."""
     if refused is None:
         return False
-    is_of_this_boot = bool(part.boot) and part.boot == now.boot != refused.boot
-    if is_of_this_boot and refused.fetched > now.fetched + _FAR_OFF:
+    was_another_boot = bool(part.boot and refused.boot) and part.boot == now.boot != refused.boot
+    if was_another_boot and refused.fetched > now.fetched + _FAR_OFF:
         # A clock that was ahead stamped the refusal, in a boot before: ours is not far off, as AWS
         # gave the part, or KMS opened it.
         return False

@@ -479,6 +479,36 @@ def test_a_refusal_that_a_wrong_clock_explains_says_so(remote, aws, monkeypatch,
     bare(caught.value)
 
 
+@pytest.mark.parametrize("code", ["RequestExpired", "RequestTimeTooSkewed"])
+def test_a_request_of_another_time_is_one_though_the_clocks_agree(remote, aws, code):
+    """These codes have no other meaning, so the copy of a last known good is not served for it."""
+    aws.faults.append(refusing(code=code))
+    with remote() as store, pytest.raises(AccessDenied) as caught:
+        store.get_many(None)
+    assert caught.value.message.endswith(f"({code}): by AWS's clock the request is of another time")
+    assert "NTP" in caught.value.hint
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "RequestExpired"])
+def test_a_role_that_a_wrong_clock_cannot_assume_is_said_to_be_that(remote, aws, monkeypatch, code):
+    """The role's trust policy is not at fault then."""
+    headers = {"date": formatdate(time.time() + 10800)}
+
+    def fails(*_: object) -> None:
+        reply = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPHeaders": headers}}
+        raise botocore.exceptions.ClientError(reply, "AssumeRole")
+
+    with remote() as store:
+        monkeypatch.setattr("botocore.credentials.Credentials.get_frozen_credentials", fails)
+        with pytest.raises(AccessDenied) as caught:
+            store.get_many(None)
+    assert caught.value.message.endswith(
+        f"(AssumeRole was refused, {code}): this machine's clock is 180 min behind AWS's"
+    )
+    assert "NTP" in caught.value.hint
+    bare(caught.value)
+
+
 @pytest.mark.parametrize("code", ["AccessDeniedException", "AccessDenied"])
 def test_a_denied_request_is_an_error_with_the_reason_and_the_permission(remote, aws, code):
     reason = f"User: arn:aws:iam::123456789012:user/site is not authorized: {remote.permission}"

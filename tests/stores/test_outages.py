@@ -347,11 +347,15 @@ class TestSealed:
         aws.faults[:] = [outage]
         assert not starts(url)
 
-    def test_a_refusal_elsewhere(self, url, path, monkeypatch, tmp_path):
-        """Where machines share a disk, one's refusal ends what another one has, by their clocks."""
+    @pytest.mark.parametrize(("ahead", "boot"), [(60, "elsewhere"), (2 * 86400, "")])
+    def test_a_refusal_elsewhere(self, url, path, ahead, boot):
+        """Where machines share a disk, one's refusal ends what another one has, by their clocks.
+
+        So does one of which nobody knows in which boot it was, however far ahead its clock is.
+        """
         content = json.loads(path.read_text())
-        ahead = lastgood.time.time() + 60
-        moment = {"fetched": ahead, "boot": "elsewhere", "since": 0, "values": {}}
+        fetched = lastgood.time.time() + ahead
+        moment = {"fetched": fetched, "boot": boot, "since": 0, "values": {}}
         refusal = {"format": content["format"], "for": content["for"], "refused": moment}
         files.write_private(path.with_name("copy.refused"), json.dumps(refusal))
         assert not starts(url)
