@@ -180,7 +180,9 @@ def test_limits_are_those_of_the_code() -> None:
     first, longest = client._THROTTLED_PAUSE, client._LONGEST_PAUSE
     assert f"the first pause is up to {first:g} s and the others up to {longest:g} s" in fetch
     assert f"Beyond that a pause is up to {deadline._THROTTLED_PAUSE:g} s" in fetch
-    assert f"{api.VALUE_BYTES:,} bytes" in page("docs/howto/secrets-manager.md").text
+    manager = page("docs/howto/secrets-manager.md").text
+    assert f"{api.VALUE_BYTES:,} bytes" in manager
+    assert f"at most {api.NAME_CHARACTERS} of" in manager
     assert f"{versions.WIDTH} digits" in page("docs/explanation/versions.md").text
     assert f"has {arguments.SECONDS:.0f} seconds" in page("docs/explanation/fetch.md").text
     assert f"nested {tree.DEEPEST} deep" in page("docs/reference/command.md").text

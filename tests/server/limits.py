@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 SM = "https://docs.aws.amazon.com/secretsmanager/latest/"
@@ -61,7 +62,14 @@ def _value(body: dict[str, Any]) -> str | None:
     return None
 
 
-_CreateSecret = _PutSecretValue = _UpdateSecret = _value
+def _CreateSecret(body: dict[str, Any]) -> str | None:  # noqa: N802
+    # SM + apireference/API_CreateSecret.html
+    if not re.fullmatch(r"[A-Za-z0-9/_+=.@!-]{1,512}", body["Name"]):
+        return "a name has 1 to 512 characters of A-Z, a-z, 0-9 and /_+=.@-"
+    return _value(body)
+
+
+_PutSecretValue = _UpdateSecret = _value
 
 
 def _DeleteSecret(body: dict[str, Any]) -> str | None:  # noqa: N802

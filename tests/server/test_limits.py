@@ -123,6 +123,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
             ("a long token", {"ClientRequestToken": "x" * 65}, "32 to 64 characters"),
         )
     },
+    **{
+        f"the name {name[:4]}": (CREATE, {"Name": name, "SecretString": "x"}, "a name has 1 to 512")
+        for name in ("", "n\u00e4me", "a b", "a\n", "x" * 513)
+    },
     "6 days": (DELETE, {"SecretId": "A", "RecoveryWindowInDays": 6}, "7 to 30 days"),
     "31 days": (DELETE, {"SecretId": "A", "RecoveryWindowInDays": 31}, "7 to 30 days"),
     "an item of 400 KB and a byte": (
@@ -198,6 +202,7 @@ TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
         CREATE,
         {"Name": "B", "SecretString": value(65_536), "ClientRequestToken": "x" * 64},
     ),
+    "the longest name": (CREATE, {"Name": "aZ0/_+=.@-!".ljust(512, "x"), "SecretString": "x"}),
     "one byte and the shortest token": (
         PUT,
         {"SecretId": "A", "SecretString": "y", "ClientRequestToken": "x" * 32},

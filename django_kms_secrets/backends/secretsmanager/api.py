@@ -489,7 +489,8 @@ def check_name(secret_id: str, name: str) -> None:
     Raises:
         SecretsError: it has other characters, or too many.
     """
-    if len(secret_id) > NAME_CHARACTERS or not re.fullmatch(r"[\w/+=.@-]+", secret_id, re.ASCII):
+    # "!" is in names that AWS gives itself, as rds!db-1; whether in ours too is for it to say.
+    if len(secret_id) > NAME_CHARACTERS or not re.fullmatch(r"[\w/+=.@!-]+", secret_id, re.ASCII):
         raise SecretsError(
             f"{name} cannot be the name of a secret in Secrets Manager",
             hint=f"with its prefix it takes at most {NAME_CHARACTERS} letters and digits of ASCII "
