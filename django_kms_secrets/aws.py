@@ -365,8 +365,8 @@ class Service:
 
 def _ahead(reply: Mapping[str, Any]) -> float | None:
     """How far the clock of who replied is ahead of ours (seconds); None where it has no date."""
-    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     with contextlib.suppress(*_PARSERS_OWN):  # no date, or none that is one
+        headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return parsedate_to_datetime(headers.get("date")).timestamp() - time.time()
     return None
 
@@ -383,10 +383,12 @@ def _wrong_clock(where: str, code: str, ahead: float | None) -> AccessDenied | N
     if code not in _OF_A_CLOCK and not (is_off and code in _OF_A_SIGNATURE):
         return None
     reason = "by AWS's clock the request is of another time"
-    if ahead is not None and is_off:
+    hint = "set the clock by NTP (chrony, systemd-timesyncd)"
+    if ahead is None or not is_off:
+        hint = f"{hint}; or the credentials have expired"
+    else:
         side = "behind" if ahead > 0 else "ahead of"
         reason = f"this machine's clock is {abs(ahead) / 60:.0f} min {side} AWS's"
-    hint = "set the clock by NTP (chrony, systemd-timesyncd)"
     return AccessDenied(f"{where}: {reason}", hint=hint)
 
 

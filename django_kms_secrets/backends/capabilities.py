@@ -90,17 +90,32 @@ class DocumentStore(abc.ABC):
 
     @abc.abstractmethod
     def put_stages(
-        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+        self,
+        values: Mapping[str, Mapping[str, str]],
+        *,
+        expected: Mapping[str, str],
+        dry_run: bool = False,
     ) -> None:
         """Write values of many names at their stages, all in one write to the document.
 
         Args:
-            values: by name, the values by stage; each takes the place of what is there. A name that
-                is not there yet needs a current one.
+            values: by name, the values by stage: the current one, and maybe a previous and a
+                pending one; each takes the place of what is there.
             expected: by name, the version id that must still be current, or `ABSENT`.
+            dry_run: do all but the write.
 
         Raises:
-            VersionConflict: somebody else wrote first; nothing is written.
+            VersionConflict: somebody else wrote first, or another value of a tree or its leaf is
+                pending; nothing is written.
+            SecretsError: a tree and its leaf would not have the values that are given; nothing is
+                written.
+        """
+
+    @abc.abstractmethod
+    def unreadable_before(self) -> str:
+        """Why the document before the current one does not open; "" if it does, or there is none.
+
+        What it has at PREVIOUS is then not known of a name whose previous value is not kept apart.
         """
 
 

@@ -9,7 +9,8 @@ Nothing here knows where a document is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SecretsError
@@ -113,6 +114,9 @@ class Contents:
         Where a previous value is kept, of the name or of what changes with it, what is replaced is
         kept in its place; with `keep` in any case.
         """
+        current = self.secret(name)
+        if current and current.value == text:
+            return
         kept = self.staged[PREVIOUS]
         before = {other: self.secret(other) for other in (name, *kept)}
         tree.place(self.values, name, text)
@@ -124,10 +128,22 @@ class Contents:
                 kept[other] = old.value
         self._forget_missing()
 
-    def keep(self, name: str, text: str) -> None:
-        """Keep a value as the previous one, in the place of what is kept of it and inside of it."""
-        kept = self.secret_at(name, PREVIOUS, None)
-        if kept and kept.value == text:
+    def copied(self) -> Contents:
+        """The same, and what is changed in one is not in the other."""
+        staged = {stage: dict(values) for stage, values in self.staged.items()}
+        return replace(self, values=deepcopy(self.values), staged=staged)
+
+    def keep(self, name: str, text: str, before: Contents) -> None:
+        """Keep a value as the previous one, in the place of what is kept of it and inside of it.
+
+        Args:
+            name: of what.
+            text: the value.
+            before: the document, which this write makes the previous one.
+        """
+        # As it is read after this write, and after any other.
+        kept = [self.secret_at(name, PREVIOUS, whole) for whole in (before, None)]
+        if all(secret and secret.value == text for secret in kept):
             return
         for other in self.related(name, PREVIOUS):
             if self._holds(name, other):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, ClassVar
 
-from ..exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
+from ..exceptions import (
+    DecryptionError,
+    SecretIntegrityError,
+    SecretNotFound,
+    SecretsError,
+    VersionConflict,
+)
 from ..types import CURRENT, PENDING, PREVIOUS, STAGES, Secret, SecretStr, SecretVersion
 from .base import ABSENT, already_current, already_pending, expect_all, in_stages, not_found
 from .capabilities import Age
@@ -168,29 +174,63 @@ class Document(abc.ABC):
             self.write(state, [*values, *removed])
 
     def put_stages(
-        self, values: Mapping[str, Mapping[str, str]], expected: Mapping[str, str]
+        self,
+        values: Mapping[str, Mapping[str, str]],
+        expected: Mapping[str, str],
+        *,
+        dry_run: bool,
     ) -> None:
-        """Read, change, write; all values at all stages in one write."""
-        state = self.read()
-        self._expect(state, values, expected)
-        current = {name: of[CURRENT] for name, of in values.items() if CURRENT in of}
-        self._change(state, current)
+        """Read, change, see that all is there, write; all values at all stages in one write."""
+        states = self.read_stages()
+        before, state = states[CURRENT].copied(), states[CURRENT]
+        self._change(state, {name: stages[CURRENT] for name, stages in values.items()}, expected)
         for name, stages in values.items():
             if PREVIOUS in stages:
-                state.keep(name, stages[PREVIOUS])
+                state.keep(name, stages[PREVIOUS], before)
             if PENDING in stages:
-                self._replace_pending(state, name, stages[PENDING])
-        self.write(state, list(values))
+                for other in state.related(name, PENDING):
+                    if PENDING not in values.get(other, {}):
+                        raise already_pending(other, self.place)
+                state.staged[PENDING][name] = SecretStr(stages[PENDING])
+        self._refuse_other_values({**states, PREVIOUS: before}, values)
+        state.text()
+        if not dry_run:
+            self.write(state, list(values))
 
-    def _replace_pending(self, state: Contents, name: str, value: str) -> None:
-        """Stage a value in the place of that of this very name, unless its tree has it already."""
-        known = state.secret_at(name, PENDING, None)
-        if known and known.value == value:
-            return
-        for other in state.related(name, PENDING):
-            if other != name:
-                raise already_pending(other, self.place)
-        state.staged[PENDING][name] = SecretStr(value)
+    def _refuse_other_values(
+        self, states: Mapping[str, Contents], values: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """See that what would be read is what is wanted: names that are inside of others share it.
+
+        Args:
+            states: the document at each stage, as it would be.
+            values: by name and stage, what is wanted.
+        """
+        wrong = []
+        for name, stages in values.items():
+            found = self._stages(states, name)
+            for stage, value in stages.items():
+                # A previous value that is the current one is none.
+                is_none = stage == PREVIOUS and value == stages[CURRENT]
+                if not is_none and (stage not in found or found[stage].value != value):
+                    wrong.append(f"{name} as {stage}")
+        if wrong:
+            raise SecretsError(
+                f"in {self.place} there is no room for {', '.join(wrong)}, with the other values; "
+                "nothing was written",
+                hint="in a document a dotted name is in its tree, and what is pending of one is "
+                "pending of both: leave one of the two out",
+            )
+
+    def unreadable_before(self) -> str:
+        """A read of the document before the current one."""
+        try:
+            self.read(PREVIOUS)
+        except SecretNotFound:
+            pass
+        except (DecryptionError, SecretIntegrityError) as exc:
+            return exc.message
+        return ""
 
     def rotate(self, name: str, value: str, expected: str) -> SecretVersion:
         """Read, change, keep the value before it, write."""
@@ -219,8 +259,10 @@ class Document(abc.ABC):
         for name in values:
             refuse_reserved(name)
         # Of all names before the first change: a tree that is added has its leaves from then on.
-        self._expect(state, (*values, *removals), expected)
-        for name, value in values.items():
+        names = (*values, *removals)
+        at = {name: state.version if state.secret(name) else ABSENT for name in names}
+        expect_all(expected, at, self)
+        for name, value in sorted(values.items()):  # a tree before its leaves
             state.replace(name, value, keep=name in keep)
         for name in removals:
             state.remove(name)
@@ -292,12 +334,6 @@ class Document(abc.ABC):
         return self.rotate(name, old.value, state.version)
 
     # Shared
-
-    def _expect(
-        self, state: Contents, names: Iterable[str], expected: Mapping[str, str] | None
-    ) -> None:
-        at = {name: state.version if state.secret(name) else ABSENT for name in names}
-        expect_all(expected, at, self)
 
     def _current(self, state: Contents, name: str) -> Secret:
         found = state.secret(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends.base import ABSENT
 from ..backends.capabilities import StagedStore
-from ..exceptions import DecryptionError, SecretIntegrityError, SecretNotFound, SecretsError
+from ..exceptions import DecryptionError, SecretIntegrityError, SecretsError
 from ..types import CURRENT, PENDING, PREVIOUS, SecretVersion
 from .plan import is_document
 
@@ -90,26 +90,6 @@ def read_past(store: BaseStore, name: str, *, in_use: bool) -> Past:
     return Past(values, pending, stages[CURRENT].version, tuple(left_out))
 
 
-def unreadable_before(store: BaseStore, name: str) -> str:
-    """Why the document before the current one does not open; "" if it does, or there is none.
-
-    What it has at PREVIOUS is then not known of any name whose previous value is not kept apart.
-
-    Args:
-        store: where all names are in one document.
-        name: one of them.
-    """
-    for entry in store.history(name):
-        if PREVIOUS in entry.stages:
-            try:
-                store.get(name, version=entry.version)
-            except SecretNotFound:  # it was added since
-                continue
-            except (DecryptionError, SecretIntegrityError) as exc:
-                return exc.message
-    return ""
-
-
 def _older_first(history: Iterable[SecretVersion], *, in_use: bool) -> list[SecretVersion]:
     """The versions that are or were current.
 
@@ -146,7 +126,7 @@ def write_past(
             Ctrl-C, the log does.
     """
     assert isinstance(store, StagedStore)  # noqa: S101 - who calls this has seen to it
-    at, stored = found.version, 0
+    at, stored, dropped = found.version, 0, False
     count = len(values) + (pending is not None)
     try:
         for value in values:
@@ -156,15 +136,21 @@ def write_past(
         if pending is not None:
             if found.pending is not None:
                 store.unstage(name)
+                dropped = True
             store.stage(name, pending)
         return SecretVersion(name, at, (CURRENT,))
     except SecretsError as exc:
         error = exc
     except BaseException:
-        if stored:
-            logger.warning("of %s, %d of %d values were stored", name, stored, count)
+        if done := _done(name, stored, count, dropped=dropped):
+            logger.warning("a copy was interrupted%s", done)
         raise
-    if not stored:
-        raise error
-    message = f"{error.message}; of {name}, {stored} of {count} values were stored"
+    message = f"{error.message}{_done(name, stored, count, dropped=dropped)}"
     raise type(error)(message, hint=error.hint, names=error.names)
+
+
+def _done(name: str, stored: int, count: int, *, dropped: bool) -> str:
+    """What an interrupted copy of a name has done; "" for nothing."""
+    values = f"; of {name}, {stored} of {count} values were stored" if stored else ""
+    pending = f"; the value of {name} that was pending there is dropped" if dropped else ""
+    return values + pending

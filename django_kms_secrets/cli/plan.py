@@ -157,6 +157,10 @@ def write(store: BaseStore, plan: Plan, names: Iterable[str]) -> None:
         VersionConflict: one of them is at another version now.
     """
     values = {name: plan.values[name] for name in names}
+    if is_document(store):
+        # A tree that is replaced by a text takes along what is inside of it.
+        inside = (name for name in plan.names(SAME) if values.keys() & set(tree.roots(name)))
+        values.update((name, plan.values[name]) for name in inside)
     store.apply(values, plan.only_stored, expected={**plan.versions, **plan.only_stored})
 
 
@@ -198,13 +202,8 @@ def warnings_of(plan: Plan) -> list[str]:
     return found
 
 
-def refuse_two_values(store: BaseStore, values: Mapping[str, str], stage: str = CURRENT) -> None:
+def refuse_two_values(store: BaseStore, values: Mapping[str, str]) -> None:
     """In a document a dotted name is the leaf of a tree: there is room for one of two values.
-
-    Args:
-        store: where they are to be written.
-        values: what is to be written at a stage.
-        stage: that stage.
 
     Raises:
         SecretsError: the store is a document, and a leaf and its tree differ.
@@ -219,7 +218,7 @@ def refuse_two_values(store: BaseStore, values: Mapping[str, str], stage: str = 
     ]
     if pairs:
         raise SecretsError(
-            f"given twice{'' if stage == CURRENT else f' as {stage}'}, with different values: "
+            "given twice, with different values: "
             + ", ".join(f"{name} and the tree {root}" for root, name in pairs)
             + "; nothing was written",
             hint="in a document a dotted name is in its tree: keep one of the two",

@@ -9,7 +9,7 @@ from ... import envelope
 from ...exceptions import AccessDenied, DecryptionError, SecretIntegrityError, SecretsError
 from ...types import Secret, SecretBytes
 from ..base import secret_text
-from .table import ITEM_BYTES, size_of
+from .table import ITEM_BYTES, NAME_BYTES, size_of
 from .versions import PENDING_VERSION, WIDTH
 
 if TYPE_CHECKING:
@@ -72,13 +72,21 @@ class TooLarge(SecretsError):
     """What was sealed is larger than an item can be; nothing was written."""
 
 
-def check_size(name: str, value: str) -> None:
-    """See that an item might hold a value: in base64, and some hundred bytes with it.
+def check_size(name: str, value: str, prefix: str) -> None:
+    """See that an item might hold a value: in base64, with its name, and some hundred bytes more.
 
     Raises:
         TooLarge: it would not, whatever its data key is.
+        SecretsError: the name is too long.
     """
-    _refuse_too_large(name, len(name.encode()) + 4 * -(-len(value.encode()) // 3))
+    size = len(f"{prefix}{name}".encode())
+    if size > NAME_BYTES:
+        raise SecretsError(
+            f"a name of {size:,} bytes, with its prefix: DynamoDB takes {NAME_BYTES:,}: {name}",
+            hint="take a shorter one",
+            names=[name],
+        )
+    _refuse_too_large(name, size + 4 * -(-len(value.encode()) // 3))
 
 
 def _refuse_too_large(name: str, size: int) -> None:

@@ -291,16 +291,22 @@ class CredStashStore(
         names.apply(values, removals, expected)
 
     def put_stages(
-        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+        self,
+        values: Mapping[str, Mapping[str, str]],
+        *,
+        expected: Mapping[str, str],
+        dry_run: bool = False,
     ) -> None:
         """A document: as `put`, all in one write."""
         values = masked({name: dict(stages) for name, stages in values.items()})
         for name, stages in values.items():
             for value in stages.values():
                 self.validate({name: value})
-        names = self._names
-        assert isinstance(names, TableDocument)  # noqa: S101 - who calls this has seen to it
-        names.put_stages(values, expected)
+        self._whole.put_stages(values, expected, dry_run=dry_run)
+
+    def unreadable_before(self) -> str:
+        """A Query and a Decrypt of the version before."""
+        return self._whole.unreadable_before()
 
     def validate(self, values: Mapping[str, str]) -> None:
         """A document has a name of its own; a record of its own is not too large for an item."""
@@ -310,7 +316,7 @@ class CredStashStore(
             if self.document:
                 refuse_reserved(name)
             else:
-                check_size(name, value)
+                check_size(name, value, self.prefix)
 
     def delete(self, name: str) -> None:
         """Query, and a DeleteItem for each version; a document loses the name."""
@@ -451,6 +457,12 @@ class CredStashStore(
         return self._names.ages(entries)
 
     # Shared
+
+    @property
+    def _whole(self) -> TableDocument:
+        names = self._names
+        assert isinstance(names, TableDocument)  # noqa: S101 - who calls this has seen to it
+        return names
 
     @property
     def _names(self) -> Names | TableDocument:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from ...aws import Refusals, Service
 
-#: DynamoDB's limits: bytes of one item, items and bytes of one transaction.
+#: DynamoDB's limits: bytes of one item and of its partition key, items and bytes of one
+#: transaction.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 ITEM_BYTES = 400 * 1024
+NAME_BYTES = 2048
 TRANSACTION_ITEMS = 100
 TRANSACTION_BYTES = 4 * 1024 * 1024
 

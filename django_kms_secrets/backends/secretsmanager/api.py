@@ -179,7 +179,7 @@ class Api:
             WaitsForDeletion: it existed, and its name is not free yet.
         """
         name = self._shown(secret_id)
-        check_name(secret_id, name)
+        check_name(secret_id)
         check_size(name, value)
         reply = self._service.call(
             "CreateSecret",
@@ -479,24 +479,25 @@ class Api:
         return secret_id.removeprefix(self._prefix)
 
 
-def check_name(secret_id: str, name: str) -> None:
-    """See that the service takes a name.
-
-    Args:
-        secret_id: the whole of it.
-        name: as errors show it.
+def check_name(secret_id: str) -> None:
+    """See that the service takes a name, the prefix included.
 
     Raises:
         SecretsError: it has other characters, or too many.
     """
     # "!" is in names that AWS gives itself, as rds!db-1; whether in ours too is for it to say.
-    if len(secret_id) > NAME_CHARACTERS or not re.fullmatch(r"[\w/+=.@!-]+", secret_id, re.ASCII):
-        raise SecretsError(
-            f"{name} cannot be the name of a secret in Secrets Manager",
-            hint=f"with its prefix it takes at most {NAME_CHARACTERS} letters and digits of ASCII "
-            "and /_+=.@-; in a document (secret_id) a name can be any text",
-            names=[name],
-        )
+    others = "".join(dict.fromkeys(re.sub(r"[\w/+=.@!-]+", "", secret_id, flags=re.ASCII)))
+    if others:
+        reason = f"it has {others!r}"
+    elif len(secret_id) > NAME_CHARACTERS:
+        reason = f"it has {len(secret_id)} characters"
+    else:
+        return
+    raise SecretsError(
+        f"{secret_id} cannot be the name of a secret in Secrets Manager: {reason}",
+        hint=f"it takes at most {NAME_CHARACTERS} letters and digits of ASCII and /_+=.@-",
+        names=[secret_id],
+    )
 
 
 def check_size(name: str, value: str) -> None:

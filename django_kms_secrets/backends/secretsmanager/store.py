@@ -234,14 +234,22 @@ class SecretsManagerStore(
         self._ask(lambda api: self._document(api).apply(values, removals, expected))
 
     def put_stages(
-        self, values: Mapping[str, Mapping[str, str]], *, expected: Mapping[str, str]
+        self,
+        values: Mapping[str, Mapping[str, str]],
+        *,
+        expected: Mapping[str, str],
+        dry_run: bool = False,
     ) -> None:
         """A document: as `put`, all in one write."""
         values = masked({name: dict(stages) for name, stages in values.items()})
         for name, stages in values.items():
             for value in stages.values():
                 self.validate({name: value})
-        self._ask(lambda api: self._document(api).put_stages(values, expected))
+        self._ask(lambda api: self._document(api).put_stages(values, expected, dry_run=dry_run))
+
+    def unreadable_before(self) -> str:
+        """A GetSecretValue of AWSPREVIOUS."""
+        return self._ask(lambda api: self._document(api).unreadable_before())
 
     def validate(self, values: Mapping[str, str]) -> None:
         """A document has a name of its own; of a secret of its own the service limits both."""
@@ -251,7 +259,8 @@ class SecretsManagerStore(
             if self.secret_id:
                 refuse_reserved(name)
             else:
-                check_name(self.prefix + name, name)
+                if not f"{self.prefix}{name}".startswith("arn:"):  # of a secret that is there
+                    check_name(self.prefix + name)
                 check_size(name, value)
 
     def delete(self, name: str) -> None:

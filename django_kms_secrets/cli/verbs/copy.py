@@ -7,9 +7,10 @@ written, unless --existing says what to do.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ...backends.base import checked, put_runs
+from ...backends.base import checked, log_what_was_done, put_runs, stored_before
 from ...backends.capabilities import AWSStore, DocumentStore, StagedStore
 from ...config import read_config
 from ...exceptions import SecretIntegrityError, SecretNotFound, SecretsError, VersionConflict
@@ -17,12 +18,12 @@ from ...formats import tree
 from ...types import CURRENT, PENDING, PREVIOUS
 from .. import plan as plans
 from ..arguments import add_report_format, store_of
-from ..past import Past, read_past, unreadable_before, write_past
+from ..past import Past, read_past, write_past
 from .putall import show
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ...backends.base import BaseStore
     from ...config import Config
@@ -253,8 +254,13 @@ class _Copy:
         written = [name for name in names if name in different]
         with self.console.progress("writing") as progress, self.target.followed(progress):
             plans.write(self.target, self.plan, written)
-        with self.console.progress("reading back") as progress, self.target.followed(progress):
-            found = plans.compare(self.target, {name: self.plan.values[name] for name in written})
+        again = names if plans.is_document(self.target) else written
+        with (
+            _telling(written),
+            self.console.progress("reading back") as progress,
+            self.target.followed(progress),
+        ):
+            found = plans.compare(self.target, {name: self.plan.values[name] for name in again})
         if found.unreadable:
             raise SecretIntegrityError(
                 f"{self.target.place}: copied, and cannot be read back: "
@@ -262,7 +268,7 @@ class _Copy:
                 hint="make sure that they can be read there; compare, and run it again",
                 names=found.unreadable,
             )
-        self.refuse([name for name in written if name not in found.names(plans.SAME)])
+        self.refuse([name for name in again if name not in found.names(plans.SAME)])
         self.console.say(
             f"{self.target.place}: {len(written)} copied and read back, "
             f"{len(names) - len(written)} were there already"
@@ -313,18 +319,14 @@ class _Versions(_Copy):
             values, pending = self._to_write(name)
             for value in (*values, *([] if pending is None else [pending])):
                 self.target.validate({name: value})
-        if plans.is_document(self.target):
-            stages = self._stages(names)
-            for stage in (PREVIOUS, PENDING):
-                at = {name: of[stage] for name, of in stages.items() if stage in of}
-                plans.refuse_two_values(self.target, at, stage)
+        self._put_stages(names, dry_run=True)
 
     def left_out(self, names: Sequence[str]) -> list[str]:
         """Older values that do not open."""
         reasons = [reason for name in names for reason in self._read(name)[0].left_out]
         alone = [name for name in names if len(self._read(name)[0].values) == 1]
-        if alone and plans.is_document(self.source):
-            reasons += filter(None, [unreadable_before(self.source, alone[0])])
+        if alone and (source := _document(self.source)) and (reason := source.unreadable_before()):
+            reasons.append(f"what the document before had of {', '.join(alone)}: {reason}")
         return reasons
 
     def intended(self, names: Sequence[str]) -> list[str]:
@@ -338,19 +340,18 @@ class _Versions(_Copy):
 
     def write(self, names: Sequence[str]) -> list[str]:
         """Oldest value first; what is read back is what the target has in the end."""
-        missing = {name: self._to_write(name) for name in names}
-        missing = {name: values for name, values in missing.items() if any(values)}
+        missing = [name for name in names if self._count(name)]
         with self.console.progress("writing") as progress:
-            if isinstance(self.target, DocumentStore) and plans.is_document(self.target):
+            if _document(self.target):
                 # Not a version for each value: a service counts them, and keeps them for a while.
-                self._write_at_once(self.target, names)
+                self._put_stages(names)
             else:
                 put_runs(missing, self._write, len(missing), progress)
         wrong = []
-        with self.console.progress("reading back") as progress:
-            for done, (name, (values, _)) in enumerate(missing.items(), 1):
+        with _telling(missing), self.console.progress("reading back") as progress:
+            for done, name in enumerate(missing, 1):
                 found = read_past(self.target, name, in_use=self.in_use)
-                if not found.ends_like(self._read(name)[0], values):
+                if not found.ends_like(self._read(name)[0], self._to_write(name)[0]):
                     wrong.append(name)
                 progress(done, len(missing))
         self.refuse(wrong)
@@ -359,7 +360,7 @@ class _Versions(_Copy):
             f"{self.target.place}: {len(missing)} copied and read back, with {count} values, "
             f"{len(names) - len(missing)} were there already"
         )
-        return list(missing)
+        return missing
 
     def _read(self, name: str) -> tuple[Past, Past]:
         """What the source has, and the target; once, so that what is written later goes by it."""
@@ -388,24 +389,42 @@ class _Versions(_Copy):
         values, pending = self._to_write(name)
         return len(values) + (pending is not None)
 
-    def _write_at_once(self, target: DocumentStore, names: Sequence[str]) -> None:
-        if any(map(self._count, names)):
-            versions = {name: self._read(name)[1].version for name in names}
-            target.put_stages(self._stages(names), expected=versions)
+    def _put_stages(self, names: Sequence[str], *, dry_run: bool = False) -> None:
+        """Write all that is missing into a document, if the target is one and something is.
 
-    def _stages(self, names: Sequence[str]) -> dict[str, dict[str, SecretStr]]:
-        """What a document is to have of each name at its stages.
-
-        The previous value of those that are there already, too: any write to a document makes it
-        the previous one as a whole.
+        What is there already, or is kept as it is, goes along: a tree that is replaced would take
+        it with it, and any write makes the document the previous one as a whole.
         """
-        stages = {}
-        for name in names:
-            values, pending = self._to_write(name)
-            at = {} if pending is None else {PENDING: pending}
-            if values:
-                at[CURRENT] = values[-1]
-            if before := [*self._read(name)[1].values, *values][-2:-1]:
-                at[PREVIOUS] = before[0]
-            stages[name] = at
-        return stages
+        target = _document(self.target)
+        if target and any(map(self._count, names)):
+            stages = {name: self._stages(name, wanted=name in names) for name in self.plan.values}
+            versions = {name: self._read(name)[1].version for name in stages}
+            target.put_stages(stages, expected=versions, dry_run=dry_run)
+
+    def _stages(self, name: str, *, wanted: bool) -> dict[str, SecretStr]:
+        """What a document is to have of a name at its stages."""
+        values, pending = self._to_write(name) if wanted else ([], None)
+        in_use = [*self._read(name)[1].values, *values][-2:]
+        stages: dict[str, SecretStr] = dict(
+            zip((CURRENT, PREVIOUS), reversed(in_use), strict=False)
+        )
+        return stages if pending is None else {**stages, PENDING: pending}
+
+
+def _document(store: BaseStore) -> DocumentStore | None:
+    """A store whose names are all in one document; None for another."""
+    return store if isinstance(store, DocumentStore) and plans.is_document(store) else None
+
+
+@contextmanager
+def _telling(stored: Sequence[str]) -> Iterator[None]:
+    """Where reading back fails or is interrupted, say what is stored nevertheless."""
+    try:
+        yield
+        return
+    except SecretsError as exc:
+        error = stored_before(exc, stored)
+    except BaseException:
+        log_what_was_done(stored)
+        raise
+    raise error
