@@ -393,9 +393,9 @@ def test_apply_to_a_document_is_one_write(store):
 
 def test_apply_of_nothing_writes_nothing(store):
     store.put("A", "1")
-    before = store.history("A")
+    before = [entry.version for entry in store.history("A")]
     store.apply({}, ["GONE"])
-    assert store.history("A") == before
+    assert [entry.version for entry in store.history("A")] == before
 
 
 @pytest.mark.parametrize("expected", ["f" * 36, pytest.param(ABSENT, id="absent")])
