@@ -145,8 +145,10 @@ def write_past(
         if done := _done(name, stored, count, dropped=dropped):
             logger.warning("a copy was interrupted%s", done)
         raise
-    message = f"{error.message}{_done(name, stored, count, dropped=dropped)}"
-    raise type(error)(message, hint=error.hint, names=error.names)
+    done = _done(name, stored, count, dropped=dropped)
+    if not done:
+        raise error
+    raise type(error)(f"{error.message}{done}", hint=error.hint, names=error.names)
 
 
 def _done(name: str, stored: int, count: int, *, dropped: bool) -> str:
